@@ -1,0 +1,117 @@
+/**
+ * Every error that crosses a boundary: one table of codes, one class.
+ *
+ * `status` is what a NATS client finds in `Nats-Service-Error-Code`; `retryable` says whether the same request may succeed
+ * later without a change. Each code is documented here and provoked by a test (test/contract/errors.test.ts).
+ */
+interface ErrorKind {
+  readonly status: 400 | 403 | 404 | 409 | 413 | 422 | 429 | 500 | 503;
+  readonly retryable: boolean;
+  readonly meaning: string;
+}
+
+export const errorTable = {
+  // requests
+  REQUEST_MALFORMED: { status: 400, retryable: false, meaning: "The payload is not JSON, or not a JSON object." },
+  REQUEST_INVALID: {
+    status: 400,
+    retryable: false,
+    meaning: "The payload does not fit the command's input schema; details.issues lists each path.",
+  },
+  REQUEST_TIMEOUT: { status: 503, retryable: true, meaning: "The command did not finish within its time limit and was cancelled." },
+  NAME_INVALID: {
+    status: 400,
+    retryable: false,
+    meaning: "A name breaks its grammar: `domain:action` for commands and events, the file-name grammar for compositions.",
+  },
+  COMMAND_NOT_FOUND: { status: 404, retryable: false, meaning: "No module answers this command." },
+  CAPABILITY_DENIED: { status: 403, retryable: false, meaning: "The caller's capabilities do not cover the target." },
+  AGENT_UNKNOWN: { status: 403, retryable: false, meaning: "The header ce-agent names an agent that does not exist or has ended." },
+  INTERNAL: { status: 500, retryable: false, meaning: "A defect in the daemon; details.incident is found in its log." },
+  SHUTTING_DOWN: { status: 503, retryable: true, meaning: "The daemon is draining; ask again after it restarted." },
+  FEATURE_UNAVAILABLE: { status: 503, retryable: false, meaning: "The NATS server lacks a feature that this request needs." },
+  // events
+  EVENT_RESERVED: { status: 403, retryable: false, meaning: "Events in a module's domain are emitted by that module alone." },
+  EVENT_TOO_LARGE: { status: 413, retryable: false, meaning: "The event exceeds the server's payload limit." },
+  EVENT_HOPS_EXCEEDED: { status: 422, retryable: false, meaning: "The causal chain is longer than 8 hops (an event storm)." },
+  EVENT_TIME_INVALID: { status: 400, retryable: false, meaning: "`delay` or `at` is not a usable time." },
+  EVENT_NOT_FOUND: { status: 404, retryable: false, meaning: "No event with this id is in the log." },
+  EVENT_OUTCOME_UNKNOWN: {
+    status: 503,
+    retryable: true,
+    meaning: "The event log did not acknowledge in time; the event may be stored. Repeat with the same id (details.id).",
+  },
+  EVENT_LOG_UNAVAILABLE: {
+    status: 503,
+    retryable: true,
+    meaning: "The event log refuses writes (disk full, server gone); nothing was stored.",
+  },
+  SCHEDULE_NOT_FOUND: { status: 404, retryable: false, meaning: "No pending schedule has this id: it fired, was cancelled, or never was." },
+  DEAD_LETTER_NOT_FOUND: { status: 404, retryable: false, meaning: "No dead letter has this id." },
+  // expressions
+  EXPRESSION_INVALID: { status: 422, retryable: false, meaning: "The JSONata expression does not parse; details.position tells where." },
+  EXPRESSION_FAILED: { status: 422, retryable: false, meaning: "The JSONata expression failed while it was evaluated." },
+  EXPRESSION_LIMIT: {
+    status: 422,
+    retryable: false,
+    meaning: "The JSONata expression exceeded its limit of time, memory or depth and was stopped.",
+  },
+  // routing
+  ROUTE_NOT_FOUND: { status: 404, retryable: false, meaning: "No routing rule has this id." },
+  // compositions
+  COMPOSITION_NOT_FOUND: { status: 404, retryable: false, meaning: "No composition has this name, version or commit." },
+  COMPOSITION_INVALID: {
+    status: 422,
+    retryable: false,
+    meaning: "The YAML text is not a valid composition; details.issues has line and column.",
+  },
+  COMPOSITION_STALE: { status: 409, retryable: true, meaning: "The composition changed since `based_on`; read it again." },
+  DECISION_NOT_FOUND: { status: 404, retryable: false, meaning: "No decision has this id." },
+  // repository
+  REPOSITORY_CONFLICT: {
+    status: 409,
+    retryable: true,
+    meaning: "A file has an uncommitted edit by hand (details.file); commit or discard it.",
+  },
+  REPOSITORY_UNAVAILABLE: { status: 503, retryable: true, meaning: "The repository refuses writes; details.reason says why." },
+  // agents, tools, policies
+  AGENT_NOT_FOUND: { status: 404, retryable: false, meaning: "No agent has this id." },
+  RUN_NOT_FOUND: { status: 404, retryable: false, meaning: "No run has this id." },
+  RUN_LIMIT_EXCEEDED: { status: 429, retryable: false, meaning: "A run or agent reached one of its limits; details.limit names it." },
+  PATTERN_INVALID: { status: 422, retryable: false, meaning: "The pattern cannot be played; details has line and column." },
+  TOOL_NOT_FOUND: { status: 404, retryable: false, meaning: "No tool has this name." },
+  TOOL_FAILED: { status: 422, retryable: false, meaning: "The tool answered with an error." },
+  DECISION_UNKNOWN: { status: 404, retryable: false, meaning: "No selection has this decision_id." },
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+export interface ErrorBody {
+  error: { code: string; message: string; details: Record<string, unknown>; retryable: boolean };
+}
+
+/** An error with a code of the table. Throw it anywhere; the edge turns it into an error reply. */
+export class CodedError extends Error {
+  override readonly name = "CodedError";
+  readonly code: ErrorCode;
+  readonly details: Record<string, unknown>;
+
+  constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.details = details;
+  }
+
+  get status(): number {
+    return errorTable[this.code].status;
+  }
+
+  get retryable(): boolean {
+    return errorTable[this.code].retryable;
+  }
+
+  /** The body of an error reply. */
+  toBody(): ErrorBody {
+    return { error: { code: this.code, message: this.message, details: this.details, retryable: this.retryable } };
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * The contract between the daemon and a module: what a module declares, and what it is given.
+ *
+ * A module is the default export of `modules/<name>.ts` or `modules/<name>/index.ts`. It owns one domain, its name: all its
+ * commands and events are `<name>:…`. It imports from `daemon/module.ts`, `daemon/errors.ts` and `daemon/names.ts` only,
+ * never from another module; everything that touches NATS, git or the data folder reaches it through `ModuleContext`.
+ */
+import type { Logger } from "pino";
+import type { z } from "zod";
+
+/** Who asks, and what that one may do. Modules and operators may do everything their connection lets them. */
+export interface Caller {
+  readonly kind: "client" | "agent" | "module";
+  readonly id: string;
+  /** Name patterns (DESIGN §4, invariant 7); undefined = not restricted. */
+  readonly capabilities?: readonly string[];
+}
+
+/** Where a message stands among others. The CloudEvents attributes without those of the payload. */
+export interface MessageMeta {
+  readonly id: string;
+  /** Id of the first message of the causal tree. */
+  readonly correlation: string;
+  /** Id of the message that caused this one. */
+  readonly causation?: string;
+  /** Length of the chain of events behind this message; 0 at its start. */
+  readonly hops: number;
+  readonly run?: string;
+  readonly agent?: string;
+  readonly traceparent?: string;
+}
+
+/** An event as the log stores it. */
+export interface EventRecord<Data = unknown> {
+  readonly id: string;
+  readonly type: string;
+  /** RFC 3339, UTC. */
+  readonly time: string;
+  readonly source: string;
+  readonly data: Data;
+  readonly correlation: string;
+  readonly causation?: string;
+  readonly hops: number;
+  readonly run?: string;
+  readonly agent?: string;
+  readonly traceparent?: string;
+  /** Position in the event log. */
+  readonly seq: number;
+}
+
+/** What a handler knows beside its input. */
+export interface Call<State> {
+  /** What the module's `start` returned. */
+  readonly state: State;
+  readonly context: ModuleContext;
+  readonly caller: Caller;
+  readonly meta: MessageMeta;
+  /** Aborted at the command's deadline and when the daemon stops. */
+  readonly signal: AbortSignal;
+}
+
+export interface Command<State = unknown, Input extends z.ZodType = z.ZodType, Output extends z.ZodType = z.ZodType> {
+  readonly description: string;
+  readonly input: Input;
+  readonly output: Output;
+  /** Seconds until the call is aborted and REQUEST_TIMEOUT answered; default 30. */
+  readonly deadline?: number;
+  handle(input: z.output<Input>, call: Call<State>): z.input<Output> | Promise<z.input<Output>>;
+}
+
+export interface EventDeclaration {
+  readonly description: string;
+  readonly schema: z.ZodType;
+}
+
+/** Delivery of one stored event: at least once; a throw is a failed delivery (retried, then a dead letter). */
+export type EventHandler<State> = (event: EventRecord, call: Omit<Call<State>, "caller">) => unknown | Promise<unknown>;
+
+export interface Module<State extends AsyncDisposable = AsyncDisposable> {
+  /** The domain: `[a-z][a-z0-9_]*`, the same as the file's name. */
+  readonly name: string;
+  readonly description: string;
+  readonly commands: Readonly<Record<string, Command<State>>>;
+  readonly events: Readonly<Record<string, EventDeclaration>>;
+  /** Patterns of events → handler. Patterns of one module must not overlap. */
+  readonly listens?: Readonly<Record<string, EventHandler<State>>>;
+  /** Called once, within a deadline of 10 s; commands are answered after all modules have started. */
+  start(context: ModuleContext): State | Promise<State>;
+}
+
+/** A typed `command({...})` for a module with this state. */
+export function commandsOf<State extends AsyncDisposable>() {
+  return <Input extends z.ZodType, Output extends z.ZodType>(declaration: Command<State, Input, Output>): Command<State> =>
+    declaration as unknown as Command<State>;
+}
+
+/** Types a module's default export. */
+export const defineModule = <State extends AsyncDisposable>(module: Module<State>): Module<State> => module;
+
+/** What one emit asks for; the body of `event:emit`. */
+export interface EmitRequest {
+  event: string;
+  data?: unknown;
+  id?: string;
+  delay?: number;
+  at?: string;
+  condition?: string;
+}
+
+/** A place in the event log: the log's identity and a sequence. */
+export interface LogPosition {
+  readonly log: string;
+  readonly seq: number;
+}
+
+/** An in-order reader of the event log with a position of its own; unlike `listens` it acknowledges nothing. */
+export interface Projection extends AsyncDisposable {
+  /** Resolves once every matching event up to and including `seq` was handled. */
+  reached(seq: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface ProjectionOptions {
+  readonly types: readonly string[];
+  /** Only events after this position; undefined, or another log's identity: from the start. */
+  readonly after?: LogPosition;
+  /** Gets events in log order, in batches as they are available; a throw is retried with backoff until it succeeds. */
+  handle(events: readonly EventRecord[], position: LogPosition): Promise<void> | void;
+}
+
+/** Small durable state with compare-and-set: one KV bucket per module. Values are JSON. */
+export interface StateStore {
+  get<Value>(key: string): Promise<{ value: Value; revision: number } | undefined>;
+  /** `revision` 0 = must not exist. Returns the new revision, or undefined when the given one is stale. */
+  put(key: string, value: unknown, revision?: number): Promise<number | undefined>;
+  delete(key: string): Promise<void>;
+  entries<Value>(): Promise<Map<string, Value>>;
+}
+
+/** The journal of one run: an append-only list with a single writer at a time (stream RUNS, subject `run.<id>`). */
+export interface RunJournal {
+  /** All entries so far, in order. */
+  read<Entry>(run: string): Promise<Entry[]>;
+  /** Appends entry number `index` (0-based); fails if another writer appended it first. */
+  append(run: string, index: number, entry: unknown): Promise<"appended" | "conflict">;
+  /** Ids of all runs in the stream. */
+  runs(): Promise<string[]>;
+}
+
+export interface CommitAuthor {
+  readonly name: string;
+  readonly email: string;
+}
+
+export interface CommitRequest {
+  readonly message: string;
+  readonly author?: CommitAuthor;
+  /** Path → new content; null removes the file. */
+  readonly files: Readonly<Record<string, string | null>>;
+  /** Path → content id (blob) the change is based on; null = must not exist. A mismatch is COMPOSITION_STALE. */
+  readonly expected?: Readonly<Record<string, string | null>>;
+}
+
+export interface RepositoryFile {
+  readonly path: string;
+  readonly content: string;
+  /** Blob id of the content. */
+  readonly blob: string;
+}
+
+export interface CommitInfo {
+  readonly commit: string;
+  readonly message: string;
+  readonly author: CommitAuthor & { readonly time: string };
+}
+
+/** The one git repository of patterns, profiles, components and decisions. */
+export interface Repository {
+  /** Commit at the tip of the branch; undefined before the first commit. */
+  head(): Promise<string | undefined>;
+  read(path: string, commit?: string): Promise<RepositoryFile | undefined>;
+  /** Paths of the files directly in `folder`. */
+  list(folder: string, commit?: string): Promise<string[]>;
+  /**
+   * One commit, durable (fsynced) when the promise resolves. Writes queue behind each other.
+   * @throws CodedError REPOSITORY_CONFLICT, REPOSITORY_UNAVAILABLE, COMPOSITION_STALE, NAME_INVALID
+   */
+  commit(request: CommitRequest): Promise<CommitInfo>;
+  /** Newest first; with `path`, only commits that changed it. */
+  log(options?: { path?: string; limit?: number }): AsyncIterable<CommitInfo>;
+}
+
+/** Evaluates JSONata where it can be killed. */
+export interface Expressions {
+  /** @throws CodedError EXPRESSION_INVALID with details.position */
+  check(expression: string): Promise<void>;
+  /**
+   * @param bindings variables (`$name`) beside the input
+   * @returns the value, undefined when the expression yields nothing
+   * @throws CodedError EXPRESSION_INVALID, EXPRESSION_FAILED, EXPRESSION_LIMIT
+   */
+  evaluate(expression: string, input: unknown, bindings?: Record<string, unknown>): Promise<unknown>;
+}
+
+/** Everything a module may use of the daemon. */
+export interface ModuleContext {
+  readonly log: Logger;
+  /** Aborted when the daemon stops. */
+  readonly signal: AbortSignal;
+  readonly expressions: Expressions;
+  readonly state: StateStore;
+  readonly journal: RunJournal;
+  readonly repository: Repository;
+  /**
+   * Emits one of the module's own declared events, durable when it resolves.
+   * @param cause what it is a consequence of; sets causation, correlation, hops, run and agent
+   */
+  emit(name: string, data: unknown, cause?: Partial<MessageMeta>, options?: { id?: string }): Promise<{ id: string; seq: number }>;
+  /** Calls a command of any module; as this module, or on behalf of `caller` with its capabilities. */
+  call<Result = unknown>(
+    command: string,
+    input: unknown,
+    options?: { caller?: Caller; cause?: Partial<MessageMeta>; signal?: AbortSignal },
+  ): Promise<Result>;
+  /** Tells the router what an agent may do, so that messages in its name are held to it; undefined = it has ended. */
+  setAgentCapabilities(agent: string, capabilities: readonly string[] | undefined): void;
+  project(options: ProjectionOptions): Promise<Projection>;
+  /** Live events, not durable: for waits and progress. */
+  observe(patterns: readonly string[], handle: (event: Omit<EventRecord, "seq">) => void): Disposable;
+  /** Delivers stored events that match to `handle`, durably, under this module's consumer `name`; replaces an earlier one. */
+  listen(name: string, patterns: readonly string[], handle: (event: EventRecord) => Promise<unknown> | unknown): Promise<void>;
+  /** A new id, ordered by time (ULID). */
+  newId(): string;
+}
