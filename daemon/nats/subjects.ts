@@ -1,0 +1,54 @@
+/**
+ * Every subject, stream, bucket and consumer name is built and parsed here, and nowhere else. Pure.
+ *
+ * With a prefix `acme`, subjects start with `acme.` and streams with `ACME_`, so that several installations share a server.
+ */
+import { CodedError } from "../errors.ts";
+
+export interface Subjects {
+  /** "" or `acme.` */
+  readonly prefix: string;
+  readonly streams: { readonly events: string; readonly runs: string; readonly schedules: string; readonly dead: string };
+  /** Subjects captured by each stream. */
+  readonly captured: { readonly events: string; readonly runs: string; readonly schedules: string; readonly dead: string };
+  command(name: string): string;
+  /** Subject of an event or of a pattern over events: `a:*` → `event.a.*`. */
+  event(nameOrPattern: string): string;
+  eventName(subject: string): string;
+  run(id: string): string;
+  runId(subject: string): string;
+  /** Where a schedule waits, and where the server puts it when it is due. */
+  schedulePending(id: string): string;
+  scheduleDue(id: string): string;
+  dead(module: string): string;
+  /** Name of a key-value bucket. */
+  bucket(module: string): string;
+}
+
+const prefixGrammar = /^[a-z][a-z0-9_-]{0,31}$/;
+
+/** @throws CodedError NAME_INVALID for an unusable prefix */
+export function subjectsFor(prefix = ""): Subjects {
+  if (prefix !== "" && !prefixGrammar.test(prefix)) {
+    throw new CodedError("NAME_INVALID", `"${prefix}" is not a prefix: expected lower case letters, digits, _ and -`, { prefix });
+  }
+  const dotted = prefix === "" ? "" : `${prefix}.`;
+  const stream = (name: string) => (prefix === "" ? name : `${prefix.toUpperCase()}_${name}`);
+  const after = (head: string) => (subject: string) => subject.slice(dotted.length + head.length);
+  const eventTail = after("event.");
+
+  return {
+    prefix: dotted,
+    streams: { events: stream("EVENTS"), runs: stream("RUNS"), schedules: stream("SCHEDULES"), dead: stream("DEAD") },
+    captured: { events: `${dotted}event.>`, runs: `${dotted}run.>`, schedules: `${dotted}schedule.>`, dead: `${dotted}dead.>` },
+    command: (name) => `${dotted}${name}`,
+    event: (nameOrPattern) => `${dotted}event.${nameOrPattern === "*" ? "*.*" : nameOrPattern.replace(":", ".")}`,
+    eventName: (subject) => eventTail(subject).replace(".", ":"),
+    run: (id) => `${dotted}run.${id}`,
+    runId: after("run."),
+    schedulePending: (id) => `${dotted}schedule.pending.${id}`,
+    scheduleDue: (id) => `${dotted}schedule.due.${id}`,
+    dead: (module) => `${dotted}dead.${module}`,
+    bucket: (module) => (prefix === "" ? module : `${prefix}_${module}`),
+  };
+}
