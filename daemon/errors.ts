@@ -56,6 +56,11 @@ export const errorTable = {
     retryable: false,
     meaning: "The JSONata expression exceeded its limit of time, memory or depth and was stopped.",
   },
+  EXPRESSION_BUSY: {
+    status: 503,
+    retryable: true,
+    meaning: "Too many expressions wait to be evaluated, or the evaluator cannot be started.",
+  },
   // routing
   ROUTE_NOT_FOUND: { status: 404, retryable: false, meaning: "No routing rule has this id." },
   // compositions
