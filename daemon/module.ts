@@ -115,7 +115,9 @@ export interface LogPosition {
 
 /** An in-order reader of the event log with a position of its own; unlike `listens` it acknowledges nothing. */
 export interface Projection extends AsyncDisposable {
-  /** Resolves once every matching event up to and including `seq` was handled. */
+  /** Resolves once everything that the log held when the projection began was handled. */
+  readonly caughtUp: Promise<void>;
+  /** Resolves once the event of this type at `seq`, and all before it, were handled. */
   reached(seq: number, signal?: AbortSignal): Promise<void>;
 }
 

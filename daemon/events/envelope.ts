@@ -1,0 +1,146 @@
+/**
+ * CloudEvents 1.0 in binary mode over NATS headers: the only place where `ce-*` headers are read or written. Pure but for ids.
+ */
+import { randomBytes } from "node:crypto";
+import { headers, type MsgHdrs } from "@nats-io/transport-node";
+import { monotonicFactory } from "ulid";
+import type { EventRecord, MessageMeta } from "../module.ts";
+
+const monotonic = monotonicFactory();
+
+/** A new ULID: 26 characters, ordered by time, also within a millisecond. */
+export const newId = (): string => monotonic();
+
+/** An event before the log gave it a sequence. */
+export type UnstoredEvent = Omit<EventRecord, "seq">;
+
+/** Ids of clients stand in headers and subjects: printable ASCII without space, wildcards or separators of ours. */
+export const idGrammar = /^[A-Za-z0-9_-][A-Za-z0-9_.:@/+=-]{0,127}$/;
+
+const newTraceparent = (): string => {
+  const random = randomBytes(24).toString("hex");
+  return `00-${random.slice(0, 32)}-${random.slice(32)}-01`;
+};
+
+/** The headers under which an event is published. */
+export function encodeEvent(event: UnstoredEvent): MsgHdrs {
+  const head = headers();
+  head.append("ce-specversion", "1.0");
+  head.append("ce-id", event.id);
+  head.append("ce-type", event.type);
+  head.append("ce-source", event.source);
+  head.append("ce-time", event.time);
+  head.append("ce-correlationid", event.correlation);
+  if (event.causation !== undefined) head.append("ce-causationid", event.causation);
+  head.append("ce-hops", String(event.hops));
+  if (event.run !== undefined) head.append("ce-run", event.run);
+  if (event.agent !== undefined) head.append("ce-agent", event.agent);
+  head.append("traceparent", event.traceparent ?? newTraceparent());
+  return head;
+}
+
+/** Reads an event back; `undefined` for a message that is not an event of ours (no id, or a payload that is not JSON). */
+export function decodeEvent(head: MsgHdrs | undefined, payload: Uint8Array, seq: number): EventRecord | undefined {
+  const read = readHeaders(head);
+  const { id, type } = read;
+  if (id === undefined || type === undefined) return undefined;
+  const data = parseJson(payload);
+  if (data === unreadable) return undefined;
+  return {
+    id,
+    type,
+    time: read.time ?? "",
+    source: read.source ?? "",
+    data,
+    correlation: read.correlation ?? id,
+    ...(read.causation !== undefined && { causation: read.causation }),
+    hops: read.hops ?? 0,
+    ...(read.run !== undefined && { run: read.run }),
+    ...(read.agent !== undefined && { agent: read.agent }),
+    ...(read.traceparent !== undefined && { traceparent: read.traceparent }),
+    seq,
+  };
+}
+
+/** What a request's headers say; the daemon fills in what is missing. `hops` counts the message that the headers name. */
+export function decodeRequest(head: MsgHdrs | undefined): MessageMeta & { source?: string } {
+  if (head === undefined) {
+    const id = newId();
+    return { id, correlation: id, hops: 0 };
+  }
+  const read = readHeaders(head);
+  const id = read.id !== undefined && idGrammar.test(read.id) ? read.id : newId();
+  return {
+    id,
+    correlation: read.correlation ?? id,
+    hops: read.hops === undefined ? 0 : read.hops + 1,
+    ...(read.causation !== undefined && { causation: read.causation }),
+    ...(read.run !== undefined && { run: read.run }),
+    ...(read.agent !== undefined && { agent: read.agent }),
+    ...(read.traceparent !== undefined && { traceparent: read.traceparent }),
+    ...(read.source !== undefined && { source: read.source }),
+  };
+}
+
+const attributeOf: Readonly<Record<string, string>> = {
+  "ce-id": "id",
+  "ce-type": "type",
+  "ce-source": "source",
+  "ce-time": "time",
+  "ce-correlationid": "correlation",
+  "ce-causationid": "causation",
+  "ce-run": "run",
+  "ce-agent": "agent",
+  "ce-hops": "hops",
+  traceparent: "traceparent",
+};
+
+interface Attributes {
+  id?: string;
+  type?: string;
+  source?: string;
+  time?: string;
+  correlation?: string;
+  causation?: string;
+  run?: string;
+  agent?: string;
+  traceparent?: string;
+  hops?: number;
+}
+
+function readHeaders(head: MsgHdrs | undefined): Attributes {
+  const read: Record<string, string | number> = {};
+  for (const [key, [value = ""] = []] of head ?? []) {
+    const attribute = attributeOf[key.toLowerCase()];
+    if (attribute === undefined || value === "") continue;
+    if (attribute === "hops") read.hops = /^\d{1,4}$/.test(value) ? Number(value) : 0;
+    else read[attribute] = value;
+  }
+  return read;
+}
+
+/** Marks a payload that is no JSON; distinct from the JSON value null. */
+export const unreadable = Symbol("unreadable");
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** Decodes a JSON payload; an empty one is an empty object, so that commands without input need none. */
+export function parseJson(payload: Uint8Array): unknown {
+  if (payload.length === 0) return {};
+  try {
+    return JSON.parse(utf8.decode(payload));
+  } catch {
+    return unreadable;
+  }
+}
+
+/** The metadata that a consequence of this event carries on. */
+export const consequenceOf = (event: EventRecord): MessageMeta => ({
+  id: newId(),
+  correlation: event.correlation,
+  causation: event.id,
+  hops: event.hops + 1,
+  ...(event.run !== undefined && { run: event.run }),
+  ...(event.agent !== undefined && { agent: event.agent }),
+  ...(event.traceparent !== undefined && { traceparent: event.traceparent }),
+});

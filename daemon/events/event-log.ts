@@ -1,0 +1,194 @@
+/**
+ * The event log: the stream EVENTS. Appending, reading by sequence, and following it in order.
+ *
+ * 1. `append` resolves only when the stream acknowledged the event (the durability point).
+ * 2. An id given by a client is stored once: by the server's memory of recent ids, under a name that outsiders cannot guess.
+ */
+import { createHmac } from "node:crypto";
+import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JetStreamManager, type OrderedConsumerOptions } from "@nats-io/jetstream";
+import type { MsgHdrs } from "@nats-io/transport-node";
+import type { Logger } from "pino";
+import { CodedError } from "../errors.ts";
+import type { EventRecord, LogPosition, Projection, ProjectionOptions } from "../module.ts";
+import type { Subjects } from "../nats/subjects.ts";
+import { retry } from "../retry.ts";
+import { decodeEvent, encodeEvent, type UnstoredEvent } from "./envelope.ts";
+import type { Acknowledgement, OutgoingMessage, Publisher } from "./publisher.ts";
+
+export interface EventLogOptions {
+  readonly client: JetStreamClient;
+  readonly manager: JetStreamManager;
+  readonly publisher: Publisher;
+  readonly subjects: Subjects;
+  readonly identity: string;
+  /** Makes the ids under which the server deduplicates unguessable. */
+  readonly secret: string;
+  /** Bytes a stored event may have, headers included. */
+  readonly largestEvent: number;
+  readonly log: Logger;
+}
+
+/** An event to store; `deduplicate` when its id came from a client and a repetition must be recognised. */
+export interface Append {
+  readonly event: UnstoredEvent;
+  readonly deduplicate: boolean;
+}
+
+const largestBatch = 500;
+
+export class EventLog {
+  readonly identity: string;
+  readonly #options: EventLogOptions;
+
+  constructor(options: EventLogOptions) {
+    this.identity = options.identity;
+    this.#options = options;
+  }
+
+  /** @throws CodedError EVENT_TOO_LARGE, EVENT_OUTCOME_UNKNOWN, EVENT_LOG_UNAVAILABLE */
+  append(append: Append): Promise<Acknowledgement> {
+    return this.#options.publisher.publish(this.#outgoing(append));
+  }
+
+  /** All or none, in consecutive sequences. */
+  appendAll(appends: readonly Append[]): Promise<Acknowledgement[]> {
+    return this.#options.publisher.publishAtomically(appends.map((append) => this.#outgoing(append)));
+  }
+
+  async read(seq: number): Promise<EventRecord | undefined> {
+    const { manager, subjects } = this.#options;
+    const stored = await manager.direct.getMessage(subjects.streams.events, { seq });
+    return stored === null ? undefined : decodeEvent(stored.header, stored.data, stored.seq);
+  }
+
+  /** Up to `count` events from `seq` on, in order. */
+  async *readFrom(seq: number, count: number): AsyncGenerator<EventRecord> {
+    const { manager, subjects } = this.#options;
+    const messages = await manager.direct.getBatch(subjects.streams.events, { seq, batch: count });
+    for await (const stored of messages) {
+      const event = decodeEvent(stored.header, stored.data, stored.seq);
+      if (event !== undefined) yield event;
+    }
+  }
+
+  /** Sequences in the log: the oldest kept, the newest stored (0 when empty). */
+  async bounds(): Promise<{ first: number; last: number }> {
+    const { manager, subjects } = this.#options;
+    const { state } = await manager.streams.info(subjects.streams.events);
+    return { first: state.first_seq, last: state.last_seq };
+  }
+
+  /** Starts an in-order reader; see ProjectionOptions. */
+  async project(options: ProjectionOptions, signal: AbortSignal): Promise<Projection> {
+    const { client, subjects } = this.#options;
+    const after = options.after?.log === this.identity ? options.after.seq : 0;
+    const consumer = await client.consumers.get(subjects.streams.events, {
+      filter_subjects: options.types.map((type) => subjects.event(type)),
+      ...(after > 0 ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: after + 1 } : { deliver_policy: DeliverPolicy.All }),
+    } as OrderedConsumerOptions);
+    const { num_pending: pending } = await consumer.info();
+    const messages = await consumer.consume({ max_messages: largestBatch });
+    return new LogProjection(messages, options, { position: after, pending, identity: this.identity, signal, log: this.#options.log });
+  }
+
+  #outgoing({ event, deduplicate }: Append): OutgoingMessage {
+    const headers = encodeEvent(event);
+    if (deduplicate) headers.append("Nats-Msg-Id", this.#privateId(event.id));
+    const payload = Buffer.from(JSON.stringify(event.data ?? null));
+    const size = payload.length + headersSize(headers);
+    if (size > this.#options.largestEvent) {
+      throw new CodedError("EVENT_TOO_LARGE", `the event has ${size} bytes; the limit is ${this.#options.largestEvent}`, {
+        bytes: size,
+        limit: this.#options.largestEvent,
+      });
+    }
+    return { subject: this.#options.subjects.event(event.type), headers, payload };
+  }
+
+  #privateId(id: string): string {
+    return createHmac("sha256", this.#options.secret).update(id).digest("base64url");
+  }
+}
+
+/** An upper bound is enough: all our header values are ASCII. */
+function headersSize(headers: MsgHdrs): number {
+  let size = 16;
+  for (const [key, [value = ""]] of headers) size += key.length + value.length + 4;
+  return size;
+}
+
+interface Waiter {
+  readonly seq: number;
+  resolve(): void;
+}
+
+class LogProjection implements Projection {
+  readonly caughtUp: Promise<void>;
+  readonly #messages: ConsumerMessages;
+  readonly #finished: Promise<void>;
+  readonly #stopping = new AbortController();
+  readonly #caughtUp = Promise.withResolvers<void>();
+  #handled: number;
+  #waiters: Waiter[] = [];
+
+  constructor(
+    messages: ConsumerMessages,
+    options: ProjectionOptions,
+    start: { position: number; pending: number; identity: string; signal: AbortSignal; log: Logger },
+  ) {
+    this.#messages = messages;
+    this.#handled = start.position;
+    this.caughtUp = this.#caughtUp.promise;
+    if (start.pending === 0) this.#caughtUp.resolve();
+    this.#finished = this.#run(options, start.identity, AbortSignal.any([start.signal, this.#stopping.signal]), start.log);
+  }
+
+  reached(seq: number, signal?: AbortSignal): Promise<void> {
+    if (this.#handled >= seq) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const waiter = { seq, resolve };
+      this.#waiters.push(waiter);
+      signal?.addEventListener("abort", () => {
+        this.#waiters = this.#waiters.filter((other) => other !== waiter);
+        reject(signal.reason);
+      });
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#messages.close();
+    await this.#finished;
+  }
+
+  async #run(options: ProjectionOptions, identity: string, signal: AbortSignal, log: Logger): Promise<void> {
+    let batch: EventRecord[] = [];
+    for await (const message of this.#messages) {
+      const event = decodeEvent(message.headers, message.data, message.seq);
+      if (event !== undefined) batch.push(event);
+      const pending = message.info.pending;
+      const more = this.#messages.getPending() > 0 && batch.length < largestBatch;
+      if (more) continue;
+      const events = batch;
+      batch = [];
+      const position: LogPosition = { log: identity, seq: message.seq };
+      await retry(async () => options.handle(events, position), {
+        signal,
+        onFailure: (error, attempt) => log.error({ error, attempt, types: options.types, seq: position.seq }, "a projection cannot go on; it is tried again"),
+      }).catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+      });
+      if (signal.aborted) return;
+      this.#advance(position.seq);
+      if (pending === 0) this.#caughtUp.resolve();
+    }
+  }
+
+  #advance(seq: number): void {
+    this.#handled = seq;
+    const due = this.#waiters.filter((waiter) => waiter.seq <= seq);
+    if (due.length === 0) return;
+    this.#waiters = this.#waiters.filter((waiter) => waiter.seq > seq);
+    for (const waiter of due) waiter.resolve();
+  }
+}
