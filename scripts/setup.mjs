@@ -70,9 +70,10 @@ function packagesInstalled() {
 
 async function installPackages(addOwner) {
   const hash = lockHash();
-  rmSync(marker, { force: true });
   say("installing packages …");
-  await npm(["ci", "--include=dev"], addOwner);
+  // Not `npm ci`: from npm 11 on it refuses a lock file that was written where some platform's optional packages were not to be had.
+  rmSync(modules, { recursive: true, force: true });
+  await npm(["install", "--no-save", "--include=dev"], addOwner);
   linkOwnCommand();
   writeFileSync(`${marker}-new`, hash);
   renameSync(`${marker}-new`, marker);
