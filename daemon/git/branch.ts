@@ -1,0 +1,96 @@
+/** The branch that HEAD points to: reading it, and moving it by compare-and-set under git's own lock file. */
+import { appendFile, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { CodedError } from "../errors.ts";
+import type { CommitInfo } from "../module.ts";
+import type { DurableFiles } from "./durable-files.ts";
+
+const lockPatience = 2_000;
+const oidGrammar = /^[0-9a-f]{40}$/;
+
+export interface Head {
+  /** Full name of the branch, `refs/heads/…`. */
+  readonly ref: string;
+  /** Undefined before the first commit. */
+  readonly commit: string | undefined;
+}
+
+/** @throws CodedError REPOSITORY_UNAVAILABLE when HEAD is detached or torn, or the branch's file is */
+export async function readHead(gitdir: string): Promise<Head> {
+  const text = await readFile(join(gitdir, "HEAD"), "utf8").catch(() => "");
+  const ref = /^ref: (refs\/heads\/\S+)\s*$/.exec(text)?.[1];
+  if (!ref) {
+    const detached = oidGrammar.test(text.trim());
+    throw unavailable(
+      detached ? "HEAD is detached (a rebase or a checkout of a commit); check out a branch" : "HEAD is torn: it names no branch",
+    );
+  }
+  return { ref, commit: await readBranch(gitdir, ref) };
+}
+
+async function readBranch(gitdir: string, ref: string): Promise<string | undefined> {
+  const loose = await readFile(join(gitdir, ref), "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (loose !== undefined) {
+    if (oidGrammar.test(loose.trim())) return loose.trim();
+    throw unavailable(
+      `${ref} is torn: its file holds no commit id; see "git reflog" for the last one, then "git update-ref ${ref} <commit>"`,
+    );
+  }
+  const packed = await readFile(join(gitdir, "packed-refs"), "utf8").catch(() => "");
+  const line = packed.split("\n").find((candidate) => candidate.slice(41) === ref);
+  return line?.slice(0, 40);
+}
+
+/**
+ * Moves the branch from one commit to another and fsyncs; on the disk it is always one or the other.
+ * @returns false, having changed nothing, if the branch is not at `from` (undefined = must not exist)
+ * @throws CodedError REPOSITORY_UNAVAILABLE when another process holds the branch's lock for too long
+ */
+export async function moveBranch(files: DurableFiles, gitdir: string, head: Head, to: string): Promise<boolean> {
+  const lock = join(gitdir, `${head.ref}.lock`);
+  if (!(await createPatiently(files, lock, `${to}\n`))) {
+    throw unavailable(`${head.ref}.lock is held by another git process; remove the file if none runs`);
+  }
+  try {
+    if ((await readBranch(gitdir, head.ref)) !== head.commit) return false;
+    await rename(lock, join(gitdir, head.ref));
+    await files.syncFolder(dirname(lock));
+    return true;
+  } finally {
+    await rm(lock, { force: true });
+  }
+}
+
+/** Creates a lock file; false if it is still there after the patience of 2 s. */
+export async function createPatiently(files: DurableFiles, path: string, content: string): Promise<boolean> {
+  for (const end = Date.now() + lockPatience; ; await delay(5 + Math.random() * 20)) {
+    if (await files.create(path, content)) return true;
+    if (Date.now() > end) return false;
+  }
+}
+
+/** Appends to the reflog as git does, so that `git reflog` tells of our commits and a torn branch can be found again. */
+export async function appendReflog(gitdir: string, head: Head, info: CommitInfo): Promise<void> {
+  const seconds = Math.floor(Date.parse(info.author.time) / 1000);
+  const from = head.commit ?? "0".repeat(40);
+  const line = `${from} ${info.commit} ${info.author.name} <${info.author.email}> ${seconds} +0000\tcommit: ${info.message.split("\n", 1)[0]}\n`;
+  for (const name of ["HEAD", head.ref]) {
+    const path = join(gitdir, "logs", name);
+    await mkdir(dirname(path), { recursive: true });
+    await appendFile(path, line);
+  }
+}
+
+/** Commits of the reflog of HEAD, newest first. */
+export async function readReflog(gitdir: string): Promise<string[]> {
+  const text = await readFile(join(gitdir, "logs", "HEAD"), "utf8").catch(() => "");
+  const oids = text.split("\n").map((line) => line.slice(41, 81));
+  return oids.filter((oid) => oidGrammar.test(oid)).reverse();
+}
+
+export const unavailable = (reason: string, cause?: unknown): CodedError =>
+  new CodedError("REPOSITORY_UNAVAILABLE", `The repository refuses writes: ${reason}`, { reason }, { cause });

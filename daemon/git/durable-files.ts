@@ -1,0 +1,90 @@
+/**
+ * Files that are whole or absent after a crash: written to a temporary file beside the repository's own, fsynced, renamed.
+ * The folder of temporary files is private to the owner of the repository and emptied when it opens.
+ */
+import { randomUUID } from "node:crypto";
+import { link, mkdir, open, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+export class DurableFiles {
+  readonly #temporary: string;
+
+  /** @param temporary a folder on the same file system as every file that is written */
+  constructor(temporary: string) {
+    this.#temporary = temporary;
+  }
+
+  /** Creates the folder of temporary files, without what an earlier owner left there. */
+  async prepare(): Promise<void> {
+    await rm(this.#temporary, { recursive: true, force: true });
+    await mkdir(this.#temporary, { recursive: true });
+  }
+
+  /** Replaces or creates a file in one step. */
+  async write(path: string, content: Uint8Array | string): Promise<void> {
+    const temporary = await this.#stage(content);
+    await this.#place(path, () => rename(temporary, path));
+    await this.syncFolder(dirname(path));
+  }
+
+  /**
+   * Creates a file in one step, with its whole content.
+   * @returns false if it was there already
+   */
+  async create(path: string, content: Uint8Array | string): Promise<boolean> {
+    const temporary = await this.#stage(content);
+    try {
+      await this.#place(path, () => link(temporary, path));
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+      throw error;
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+
+  /** Writes many files at once; each folder is fsynced once. */
+  async writeAll(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    await Promise.all(
+      [...files].map(async ([path, content]) => {
+        const temporary = await this.#stage(content);
+        await this.#place(path, () => rename(temporary, path));
+      }),
+    );
+    const folders = new Set([...files.keys()].flatMap((path) => [dirname(path), dirname(dirname(path))]));
+    await Promise.all([...folders].map((folder) => this.syncFolder(folder)));
+  }
+
+  async #stage(content: Uint8Array | string): Promise<string> {
+    const path = join(this.#temporary, randomUUID());
+    const file = await open(path, "wx");
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    return path;
+  }
+
+  async #place(path: string, move: () => Promise<void>): Promise<void> {
+    try {
+      await move();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      await mkdir(dirname(path), { recursive: true });
+      await move();
+    }
+  }
+
+  /** Makes renames in a folder durable. */
+  async syncFolder(path: string): Promise<void> {
+    const folder = await open(path, "r");
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  }
+}

@@ -1,0 +1,247 @@
+/**
+ * The git store: an ordinary, non-bare repository that people may use with plain git at any time.
+ *
+ * 1. One writer: an owner lock inside `.git`, and a queue within the process.
+ * 2. A commit is durable when `commit` resolves: every file is written beside, fsynced, renamed.
+ * 3. The branch moves by compare-and-set; a hand-made commit in between is built upon, never lost.
+ * 4. An uncommitted edit is never overwritten.
+ *
+ * Reading order: paths, durable-files, objects, branch, index-file, work-tree (publishing), history, health, seed.
+ */
+import { access, mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { TreeEntry } from "isomorphic-git";
+import { CodedError } from "../errors.ts";
+import type { CommitAuthor, CommitInfo, CommitRequest, Repository, RepositoryFile } from "../module.ts";
+import { acquireOwnerLock } from "../owner-lock.ts";
+import { appendReflog, readHead, readReflog, unavailable } from "./branch.ts";
+import { DurableFiles } from "./durable-files.ts";
+import { findProblem } from "./health.ts";
+import { describeCommit, walkHistory } from "./history.ts";
+import { ObjectBatch, ObjectReader } from "./objects.ts";
+import { assertWritablePath } from "./paths.ts";
+import { type FileChange, WorkTree } from "./work-tree.ts";
+
+const defaultAuthor: CommitAuthor = { name: "reprise", email: "reprise@localhost" };
+const maximumAttempts = 50;
+
+export interface GitRepository extends Repository, AsyncDisposable {
+  readonly folder: string;
+  /** Why writes are refused, as found at the last look; undefined when all is well. */
+  readonly problem: string | undefined;
+}
+
+/**
+ * Opens the repository in a folder, and makes one (branch `main`) if there is none.
+ * A damaged or read-only repository opens too: it is read, and writes are refused with the reason.
+ * @throws OwnedElsewhereError if another process has it
+ */
+export async function openRepository(folder: string, options: { url?: string } = {}): Promise<GitRepository> {
+  const gitdir = join(folder, ".git");
+  await initialise(folder, gitdir);
+  const resources = new AsyncDisposableStack();
+  const files = new DurableFiles(join(gitdir, "reprise", "temporary"));
+  const objects = new ObjectReader(gitdir);
+  const workTree = new WorkTree(folder, files, objects);
+  let isOwned = false;
+  let isSound = false;
+  let problem: string | undefined;
+  let queue: Promise<unknown> = Promise.resolve();
+  let isClosed = false;
+
+  /**
+   * Looks for damage, takes ownership, tidies up after a crash. Again before each write after a failure: it may be mended.
+   */
+  async function prepare(): Promise<void> {
+    problem = await findProblem(objects);
+    if (problem) return;
+    if (!isOwned) {
+      resources.use(await acquireOwnerLock(join(gitdir, "reprise", "owner.lock"), { purpose: "repository", ...options }));
+      isOwned = true;
+      await files.prepare();
+    }
+    await workTree.finish();
+    isSound = true;
+  }
+
+  /** The tip; where it is torn, the newest commit of the reflog that can still be read. */
+  async function head(): Promise<string | undefined> {
+    try {
+      return (await readHead(gitdir)).commit;
+    } catch (error) {
+      for (const oid of await readReflog(gitdir)) {
+        if (await objects.isPresent(oid)) return oid;
+      }
+      throw error;
+    }
+  }
+
+  async function entryAt(path: string, commit?: string): Promise<TreeEntry | undefined> {
+    const tip = commit ?? (await head());
+    return tip ? objects.entry((await objects.commit(tip)).tree, path) : undefined;
+  }
+
+  async function read(path: string, commit?: string): Promise<RepositoryFile | undefined> {
+    const entry = await entryAt(path, commit);
+    if (entry?.type !== "blob") return undefined;
+    return { path, content: new TextDecoder().decode(await objects.blob(entry.oid)), blob: entry.oid };
+  }
+
+  async function list(folderPath: string, commit?: string): Promise<string[]> {
+    const entry = await entryAt(folderPath, commit);
+    if (entry?.type !== "tree") return [];
+    return (await objects.tree(entry.oid)).filter(({ type }) => type === "blob").map(({ path }) => `${folderPath}/${path}`);
+  }
+
+  async function write(request: CommitRequest): Promise<CommitInfo> {
+    if (!isSound) await prepare();
+    if (problem) throw unavailable(problem);
+    await workTree.finish();
+    let basis: readonly FileChange[] | undefined;
+    for (let attempt = 0; attempt < maximumAttempts; attempt++) {
+      const tip = await readHead(gitdir);
+      const parent = tip.commit === undefined ? undefined : await objects.commit(tip.commit);
+      const batch = new ObjectBatch(gitdir);
+      const changes = await compare(request, parent?.tree, batch);
+      if (basis) assertSameBasis(basis, changes);
+      basis = changes;
+      const tree = await changeTree(objects, batch, parent?.tree, changes);
+      const commit = newCommit(request, tree, tip.commit);
+      const oid = await batch.commit(commit);
+      await batch.flush(files);
+      const changed = changes.filter(({ from, to }) => from !== to);
+      if (await workTree.publish(tip, oid, changed)) {
+        const info = describeCommit(oid, commit);
+        await appendReflog(gitdir, tip, info).catch(() => undefined);
+        return info;
+      }
+    }
+    throw new CodedError("REPOSITORY_CONFLICT", "The branch is being moved by others all the time; try again", {});
+  }
+
+  async function compare(request: CommitRequest, tree: string | undefined, batch: ObjectBatch): Promise<FileChange[]> {
+    return Promise.all(
+      Object.entries(request.files).map(async ([path, content]) => {
+        const from = (tree && (await objects.entry(tree, path))?.oid) || null;
+        const expected = request.expected?.[path];
+        if (expected !== undefined && expected !== from) throw stale(path, from);
+        return { path, from, to: content === null ? null : await batch.blob(Buffer.from(content)) };
+      }),
+    );
+  }
+
+  /** Failures of the disk (full, read-only, broken) are the repository's state, not a defect. */
+  function fail(error: NodeJS.ErrnoException): never {
+    const failure = error.syscall ? unavailable(error.message, error) : error;
+    if (failure.code === "REPOSITORY_UNAVAILABLE") isSound = false;
+    throw failure;
+  }
+
+  await prepare();
+  return {
+    folder,
+    get problem() {
+      return problem;
+    },
+    head,
+    read,
+    list,
+    async commit(request) {
+      for (const path of Object.keys(request.files)) assertWritablePath(path);
+      if (isClosed) throw new CodedError("SHUTTING_DOWN", "The repository is closed");
+      const result = queue.then(() => write(request)).catch(fail);
+      queue = result.catch(() => undefined);
+      return result;
+    },
+    async *log(logOptions) {
+      yield* walkHistory(objects, await head(), logOptions);
+    },
+    async [Symbol.asyncDispose]() {
+      isClosed = true;
+      await queue;
+      await resources.disposeAsync();
+    },
+  };
+}
+
+/** Makes an ordinary repository as `git init` does; HEAD comes last, so that half of it is no repository yet. */
+async function initialise(folder: string, gitdir: string): Promise<void> {
+  if (
+    await access(join(gitdir, "HEAD")).then(
+      () => true,
+      () => false,
+    )
+  )
+    return;
+  if (
+    await readdir(gitdir).then(
+      (names) => names.includes("objects"),
+      (error) => error.code !== "ENOENT",
+    )
+  )
+    return;
+  await mkdir(folder, { recursive: true });
+  for (const name of ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info"]) {
+    await mkdir(join(gitdir, name), { recursive: true });
+  }
+  await writeFile(
+    join(gitdir, "config"),
+    "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n",
+  );
+  await writeFile(join(gitdir, "HEAD"), "ref: refs/heads/main\n");
+}
+
+/** The tree with the changes in it; folders that become empty vanish. */
+async function changeTree(
+  objects: ObjectReader,
+  batch: ObjectBatch,
+  tree: string | undefined,
+  changes: readonly FileChange[],
+): Promise<string> {
+  const entries = new Map((tree ? await objects.tree(tree) : []).map((entry) => [entry.path, entry]));
+  const folders = Map.groupBy(changes, ({ path }) => path.split("/", 1)[0] as string);
+  for (const [name, inside] of folders) {
+    const file = inside.find(({ path }) => path === name);
+    if (file) {
+      setEntry(entries, name, file.to && { mode: "100644", path: name, oid: file.to, type: "blob" });
+      continue;
+    }
+    const known = entries.get(name);
+    const deeper = inside.map((change) => ({ ...change, path: change.path.slice(name.length + 1) }));
+    const oid = await changeTree(objects, batch, known?.type === "tree" ? known.oid : undefined, deeper);
+    setEntry(entries, name, oid !== emptyTree && { mode: "040000", path: name, oid, type: "tree" });
+  }
+  return batch.tree([...entries.values()]);
+}
+
+const emptyTree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+
+function setEntry(entries: Map<string, TreeEntry>, name: string, entry: TreeEntry | null | false | ""): void {
+  if (entry) entries.set(name, entry);
+  else entries.delete(name);
+}
+
+function newCommit(request: CommitRequest, tree: string, parent: string | undefined) {
+  const { name, email } = request.author ?? defaultAuthor;
+  const person = {
+    name: plain(name) || defaultAuthor.name,
+    email: plain(email) || defaultAuthor.email,
+    timestamp: Math.floor(Date.now() / 1000),
+    timezoneOffset: 0,
+  };
+  const message = `${request.message.replaceAll("\0", "").trim()}\n`;
+  return { message, tree, parent: parent ? [parent] : [], author: person, committer: person };
+}
+
+/** Without what would break the line of a commit object. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is removed
+const plain = (text: string): string => text.replace(/[<>\x00-\x1f]/g, "").trim();
+
+function assertSameBasis(basis: readonly FileChange[], changes: readonly FileChange[]): void {
+  for (const [position, { path, from }] of changes.entries()) {
+    if (basis[position]?.from !== from) throw stale(path, from);
+  }
+}
+
+const stale = (path: string, blob: string | null): CodedError =>
+  new CodedError("COMPOSITION_STALE", `${path} was changed by another commit; read it again`, { path, blob });

@@ -1,0 +1,152 @@
+/**
+ * Publishing a commit: branch, work tree and index change together under git's own `index.lock`.
+ *
+ * The lock file's content is our intent, so a crash leaves a note of what was under way, and keeps `git commit` from
+ * building on a stale index until `finish` has completed it.
+ */
+import { createHash } from "node:crypto";
+import { lstat, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { CodedError } from "../errors.ts";
+import { createPatiently, type Head, moveBranch, readHead, unavailable } from "./branch.ts";
+import type { DurableFiles } from "./durable-files.ts";
+import { IndexFile } from "./index-file.ts";
+import type { ObjectReader } from "./objects.ts";
+
+/** What one commit does to a file: blob ids before and after, null = no file. */
+export interface FileChange {
+  readonly path: string;
+  readonly from: string | null;
+  readonly to: string | null;
+}
+
+interface Intent {
+  readonly program: "reprise";
+  readonly ref: string;
+  readonly commit: string;
+  readonly changes: readonly FileChange[];
+}
+
+export class WorkTree {
+  readonly #folder: string;
+  readonly #gitdir: string;
+  readonly #files: DurableFiles;
+  readonly #objects: ObjectReader;
+
+  constructor(folder: string, files: DurableFiles, objects: ObjectReader) {
+    this.#folder = folder;
+    this.#gitdir = objects.gitdir;
+    this.#files = files;
+    this.#objects = objects;
+  }
+
+  /**
+   * Moves the branch to the commit and brings index and work tree after it.
+   * @returns false, having changed nothing, if the branch is no longer where `head` says
+   * @throws CodedError REPOSITORY_CONFLICT for a file with an uncommitted edit, REPOSITORY_UNAVAILABLE
+   */
+  async publish(head: Head, commit: string, changes: readonly FileChange[]): Promise<boolean> {
+    const intent: Intent = {
+      program: "reprise",
+      ref: head.ref,
+      commit,
+      changes: changes.map(({ path, from, to }) => ({ path, from, to })),
+    };
+    if (!(await createPatiently(this.#files, this.#lock, JSON.stringify(intent)))) {
+      throw unavailable(".git/index.lock is held by another git process; remove the file if none runs");
+    }
+    let moved = false;
+    try {
+      const index = await this.#readIndex();
+      for (const change of changes) await this.#assertUntouched(change, index);
+      moved = await moveBranch(this.#files, this.#gitdir, head, commit);
+    } finally {
+      if (!moved) await rm(this.#lock, { force: true });
+    }
+    // From here the commit is made. What fails now is completed by `finish`, before the next write or at the next start.
+    if (moved) await this.#complete(intent.changes).catch(() => undefined);
+    return moved;
+  }
+
+  /** Completes what a crash or a full disk left half done; leaves a lock alone that is not ours. */
+  async finish(): Promise<void> {
+    const intent = await this.#readIntent();
+    if (!intent) return;
+    const branchLock = join(this.#gitdir, `${intent.ref}.lock`);
+    const locked = await readFile(branchLock, "utf8").catch(() => "");
+    if (locked.trim() === intent.commit) await rm(branchLock, { force: true });
+
+    const { commit } = await readHead(this.#gitdir);
+    const index = await this.#readIndex();
+    const pending: FileChange[] = [];
+    for (const change of intent.changes) {
+      const entry = commit && (await this.#objects.entry(commit, change.path));
+      const committed = (entry ? entry.oid : null) === change.to;
+      const untouched =
+        [change.from, change.to].includes(await this.#blobOf(change.path)) && [change.from, change.to].includes(index.staged(change.path));
+      if (committed && untouched) pending.push(change);
+    }
+    await this.#complete(pending);
+  }
+
+  async #complete(changes: readonly FileChange[]): Promise<void> {
+    const contents = new Map<string, Uint8Array>();
+    for (const { path, to } of changes) {
+      if (to === null) await rm(join(this.#folder, path), { force: true });
+      else contents.set(join(this.#folder, path), await this.#objects.blob(to));
+    }
+    await this.#files.writeAll(contents);
+    const index = await this.#readIndex();
+    for (const { path, to } of changes) {
+      const stats = to === null ? undefined : await lstat(join(this.#folder, path), { bigint: true });
+      // Without file times git compares the content itself: right also when somebody edits the file at this very moment.
+      const surelyOurs = stats?.size === BigInt(contents.get(join(this.#folder, path))?.length ?? -1);
+      index.stage(path, to, surelyOurs ? stats : undefined);
+    }
+    await this.#files.write(join(this.#gitdir, "index"), index.render());
+    await rm(this.#lock, { force: true });
+  }
+
+  async #assertUntouched({ path, from, to }: FileChange, index: IndexFile): Promise<void> {
+    const blob = await this.#blobOf(path);
+    const staged = index.staged(path);
+    const isOf = (state: string | null) => state === from || state === to;
+    if (isOf(blob) && isOf(staged)) return;
+    throw new CodedError("REPOSITORY_CONFLICT", `${path} has an uncommitted edit; commit or discard it`, { file: path });
+  }
+
+  /** Blob id of a file as it stands in the work tree; "special" for what is no ordinary file in an ordinary folder. */
+  async #blobOf(path: string): Promise<string | null> {
+    const parts = path.split("/");
+    for (let depth = 1; depth <= parts.length; depth++) {
+      const stats = await lstat(join(this.#folder, ...parts.slice(0, depth))).catch(ignoreAbsence);
+      if (!stats) return null;
+      if (depth < parts.length ? !stats.isDirectory() : !stats.isFile()) return "special";
+    }
+    return blobId(await readFile(join(this.#folder, path)));
+  }
+
+  async #readIndex(): Promise<IndexFile> {
+    try {
+      return IndexFile.parse(await readFile(join(this.#gitdir, "index")).catch(ignoreAbsence));
+    } catch (cause) {
+      throw unavailable((cause as Error).message, cause);
+    }
+  }
+
+  async #readIntent(): Promise<Intent | undefined> {
+    const text = await readFile(this.#lock, "utf8").catch(() => "");
+    return text.startsWith('{"program":"reprise"') ? (JSON.parse(text) as Intent) : undefined;
+  }
+
+  get #lock(): string {
+    return join(this.#gitdir, "index.lock");
+  }
+}
+
+export const blobId = (content: Uint8Array): string => createHash("sha1").update(`blob ${content.length}\0`).update(content).digest("hex");
+
+function ignoreAbsence(error: NodeJS.ErrnoException): undefined {
+  if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+  throw error;
+}

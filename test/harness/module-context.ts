@@ -1,0 +1,231 @@
+/**
+ * Starts a module without NATS: the event log, the state store and the journal are in memory, the repository is a real git
+ * store in a temporary folder, and commands of other modules are answered by handlers that the test gives.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import jsonata from "jsonata";
+import pino from "pino";
+import { CodedError } from "../../daemon/errors.ts";
+import { openRepository } from "../../daemon/git/repository.ts";
+import type {
+  Call,
+  Caller,
+  EventRecord,
+  Events,
+  Expressions,
+  MessageMeta,
+  Module,
+  ModuleContext,
+  Repository,
+  RunJournal,
+  StateStore,
+} from "../../daemon/module.ts";
+import { matches } from "../../daemon/names.ts";
+import { MemoryEventLog } from "./memory-log.ts";
+
+/** Answers a command of another module. */
+export type TestHandler = (input: never, options: { caller?: Caller; cause?: Partial<MessageMeta> }) => unknown;
+
+export interface TestOptions {
+  /** Command name → handler, for `context.call`. Commands of the module itself are found without. */
+  readonly handlers?: Readonly<Record<string, TestHandler>>;
+  /** Give the log, state, journal or folder of an earlier start to test a restart. */
+  readonly log?: MemoryEventLog;
+  readonly state?: StateStore;
+  readonly journal?: RunJournal;
+  /** What the module uses of the event bus itself. */
+  readonly events?: Partial<Events>;
+  /** The repository's folder; default: a temporary one that is removed at the end. */
+  readonly folder?: string;
+}
+
+/** A started module and everything a test looks at. */
+export interface TestModule<State> extends AsyncDisposable {
+  readonly context: ModuleContext;
+  readonly state: State;
+  readonly log: MemoryEventLog;
+  readonly folder: string;
+  /** What `setAgentCapabilities` was told. */
+  readonly agents: Map<string, readonly string[]>;
+  /** Calls a command of the module as the router does: input and output are parsed. Name with or without the domain. */
+  // biome-ignore lint/suspicious/noExplicitAny: a test reads any reply; its assertions are the check
+  call<Result = any>(
+    command: string,
+    input: unknown,
+    as?: { caller?: Caller; meta?: Partial<MessageMeta>; signal?: AbortSignal },
+  ): Promise<Result>;
+  /** Stores an event as if another module or a client had emitted it. */
+  publish(type: string, data?: unknown, meta?: Partial<MessageMeta>): { id: string; seq: number };
+}
+
+export async function startModule<State extends AsyncDisposable>(
+  module: Module<State>,
+  options: TestOptions = {},
+): Promise<TestModule<State>> {
+  const log = options.log ?? new MemoryEventLog();
+  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "reprise-module-")));
+  const stop = new AbortController();
+  const cleanup = new AsyncDisposableStack();
+  if (!options.folder) cleanup.defer(() => rm(folder, { recursive: true, force: true }));
+  const repository: Repository = cleanup.use(await openRepository(folder));
+  const observers = new Set<(event: Omit<EventRecord, "seq">) => void>();
+  const agents = new Map<string, readonly string[]>();
+
+  const publish = (type: string, data: unknown = {}, meta: Partial<MessageMeta> = {}, source = "client") => {
+    const id = meta.id ?? newId();
+    const event = {
+      ...meta,
+      id,
+      type,
+      time: new Date().toISOString(),
+      source,
+      data,
+      correlation: meta.correlation ?? id,
+      hops: meta.hops ?? 0,
+    };
+    const stored = log.append(structuredClone(event));
+    for (const observe of observers) observe(event);
+    return stored;
+  };
+
+  const context: ModuleContext = {
+    log: pino({ level: process.env.REPRISE_TEST_LOG ?? "silent" }),
+    signal: stop.signal,
+    expressions,
+    state: options.state ?? createStateStore(),
+    journal: options.journal ?? createJournal(),
+    events: (options.events ?? {}) as Events,
+    repository,
+    async emit(name, data, cause, { id } = {}) {
+      const declaration = module.events[name];
+      if (!declaration) throw new CodedError("INTERNAL", `${module.name} does not declare the event ${name}`);
+      const { id: causeId, hops, ...inherited } = cause ?? {};
+      const place = causeId ? { causation: causeId, hops: (hops ?? 0) + 1 } : {};
+      return publish(name, declaration.schema.parse(data), { ...inherited, ...place, ...(id && { id }) }, module.name);
+    },
+    async call(command, input, callOptions = {}) {
+      const handler = options.handlers?.[command];
+      if (handler) return (await handler(input as never, callOptions)) as never;
+      return call(command, input, { caller: callOptions.caller, meta: callOptions.cause, signal: callOptions.signal });
+    },
+    setAgentCapabilities(agent, capabilities) {
+      if (capabilities) agents.set(agent, capabilities);
+      else agents.delete(agent);
+    },
+    async project(projectionOptions) {
+      return log.project(projectionOptions);
+    },
+    observe(patterns, handle) {
+      const observe = (event: Omit<EventRecord, "seq">) => {
+        if (patterns.some((pattern) => matches(pattern, event.type))) handle(event);
+      };
+      observers.add(observe);
+      return { [Symbol.dispose]: () => observers.delete(observe) };
+    },
+    async listen(_name, patterns, handle) {
+      cleanup.use(log.listen(patterns, handle));
+    },
+    newId,
+  };
+
+  const state = cleanup.use(await module.start(context));
+  cleanup.defer(() => stop.abort());
+
+  const callOf = (as: Parameters<TestModule<State>["call"]>[2] = {}): Call<State> => {
+    const id = as.meta?.id ?? newId();
+    return {
+      state,
+      context,
+      caller: as.caller ?? { kind: "client", id: "test" },
+      meta: { correlation: id, hops: 0, ...as.meta, id },
+      signal: as.signal ?? stop.signal,
+    };
+  };
+
+  const call: TestModule<State>["call"] = async (name, input, as) => {
+    const command = module.commands[name] ?? module.commands[`${module.name}:${name}`];
+    if (!command) throw new CodedError("COMMAND_NOT_FOUND", `no handler for ${name}`);
+    const parsed = command.input.safeParse(input);
+    if (!parsed.success) throw new CodedError("REQUEST_INVALID", parsed.error.message, { issues: parsed.error.issues });
+    return command.output.parse(await command.handle(parsed.data, callOf(as))) as never;
+  };
+
+  for (const [pattern, handle] of Object.entries(module.listens ?? {})) {
+    cleanup.use(log.listen([pattern], (event) => handle(event, callOf({ meta: { ...event } }))));
+  }
+
+  return { context, state, log, folder, agents, call, publish, [Symbol.asyncDispose]: () => cleanup.disposeAsync() };
+}
+
+let lastTime = 0;
+
+/** Ordered by time, as ids of the daemon are. */
+function newId(): string {
+  lastTime = Math.max(lastTime + 1, Date.now() * 1000);
+  return `${lastTime.toString(32).toUpperCase().padStart(12, "0")}${randomBytes(7).toString("hex").toUpperCase()}`;
+}
+
+const expressions: Expressions = {
+  async check(expression) {
+    try {
+      jsonata(expression);
+    } catch (cause) {
+      throw new CodedError(
+        "EXPRESSION_INVALID",
+        String((cause as Error).message),
+        { position: (cause as { position?: number }).position },
+        { cause },
+      );
+    }
+  },
+  async evaluate(expression, input, bindings) {
+    await expressions.check(expression);
+    try {
+      return await jsonata(expression).evaluate(input, bindings);
+    } catch (cause) {
+      throw new CodedError("EXPRESSION_FAILED", String((cause as Error).message), {}, { cause });
+    }
+  },
+};
+
+export function createStateStore(): StateStore {
+  const entries = new Map<string, { value: unknown; revision: number }>();
+  let revision = 0;
+  return {
+    async get(key) {
+      return structuredClone(entries.get(key)) as never;
+    },
+    async put(key, value, expected) {
+      if (expected !== undefined && (entries.get(key)?.revision ?? 0) !== expected) return undefined;
+      entries.set(key, { value: structuredClone(value), revision: ++revision });
+      return revision;
+    },
+    async delete(key) {
+      entries.delete(key);
+    },
+    async entries() {
+      return new Map([...entries].map(([key, { value }]) => [key, structuredClone(value)])) as never;
+    },
+  };
+}
+
+export function createJournal(): RunJournal {
+  const runs = new Map<string, unknown[]>();
+  return {
+    async read(run) {
+      return structuredClone(runs.get(run) ?? []) as never;
+    },
+    async append(run, index, entry) {
+      const entries = runs.get(run) ?? [];
+      if (entries.length !== index) return "conflict";
+      runs.set(run, [...entries, structuredClone(entry)]);
+      return "appended";
+    },
+    async runs() {
+      return [...runs.keys()];
+    },
+  };
+}
