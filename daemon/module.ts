@@ -63,6 +63,10 @@ export interface Command<State = unknown, Input extends z.ZodType = z.ZodType, O
   readonly description: string;
   readonly input: Input;
   readonly output: Output;
+  /**
+   * The capability that a caller needs; default: the command's name. `undefined` from it: the handler checks the target itself.
+   */
+  capability?(input: z.output<Input>): string | undefined;
   /** Seconds until the call is aborted and REQUEST_TIMEOUT answered; default 30. */
   readonly deadline?: number;
   handle(input: z.output<Input>, call: Call<State>): z.input<Output> | Promise<z.input<Output>>;
@@ -105,6 +109,76 @@ export interface EmitRequest {
   delay?: number;
   at?: string;
   condition?: string;
+}
+
+export interface EmitResult {
+  status: "emitted" | "scheduled" | "skipped" | "handled" | "duplicate";
+  id: string;
+  seq?: number;
+  at?: string;
+  reason?: string;
+  result?: unknown;
+}
+
+export interface EventQuery {
+  types?: readonly string[];
+  run?: string;
+  correlation?: string;
+  /** RFC 3339; `since` inclusive, `until` exclusive. */
+  since?: string;
+  until?: string;
+  limit?: number;
+  cursor?: string;
+}
+
+export interface EventPage {
+  events: EventRecord[];
+  cursor?: string;
+}
+
+export interface EventTreeNode {
+  readonly id: string;
+  readonly type: string;
+  readonly time: string;
+  readonly source: string;
+  readonly seq: number;
+  readonly children: EventTreeNode[];
+}
+
+export interface EventTree {
+  readonly root: EventTreeNode;
+  /** More descendants exist than are shown. */
+  readonly truncated: boolean;
+}
+
+export interface LetterPage {
+  letters: {
+    id: string;
+    listener: string;
+    reason: string;
+    code?: string;
+    deliveries: number;
+    failed_at: string;
+    event: EventRecord;
+  }[];
+  cursor?: string;
+}
+
+export interface RedriveResult {
+  id: string;
+  redriven: boolean;
+  reason?: string;
+}
+
+/** The event bus itself; the module `event` gives it a wire. Other modules emit with `ModuleContext.emit`. */
+export interface Events {
+  emit(request: EmitRequest, caller: Caller, meta: MessageMeta, signal?: AbortSignal): Promise<EmitResult>;
+  emitBatch(requests: readonly EmitRequest[], caller: Caller, meta: MessageMeta): Promise<EmitResult[]>;
+  query(query: EventQuery): Promise<EventPage>;
+  trace(id: string): Promise<EventTree>;
+  cancel(id: string): Promise<void>;
+  dead(options: { listener?: string; limit: number; cursor?: string }): Promise<LetterPage>;
+  redrive(id: string): Promise<RedriveResult>;
 }
 
 /** A place in the event log: the log's identity and a sequence. */
@@ -209,6 +283,7 @@ export interface ModuleContext {
   /** Aborted when the daemon stops. */
   readonly signal: AbortSignal;
   readonly expressions: Expressions;
+  readonly events: Events;
   readonly state: StateStore;
   readonly journal: RunJournal;
   readonly repository: Repository;

@@ -41,6 +41,7 @@ export async function ensureStreams(manager: JetStreamManager, subjects: Subject
     ...common,
     name: streams.events,
     subjects: [captured.events],
+    discard: DiscardPolicy.Old, // an operator's limit means rotation here; elsewhere a refusal
     allow_atomic: true,
     metadata: { [identityKey]: newId() },
   });

@@ -1,0 +1,69 @@
+/** Dead letters: events that a listener could not handle, each with its reason, until they are redriven. Stream DEAD. */
+import { type JetStreamClient, JetStreamApiError, type JetStreamManager } from "@nats-io/jetstream";
+import { CodedError } from "../errors.ts";
+import type { EventRecord } from "../module.ts";
+import type { Subjects } from "../nats/subjects.ts";
+
+export interface DeadLetter {
+  /** Where the event should have gone: a listener's name, or `schedule` for a delayed command. */
+  readonly listener: string;
+  readonly reason: string;
+  readonly code?: string;
+  readonly deliveries: number;
+  /** RFC 3339. */
+  readonly failed_at: string;
+  readonly event: EventRecord;
+}
+
+export interface StoredDeadLetter extends DeadLetter {
+  readonly id: string;
+}
+
+export class DeadLetters {
+  readonly #client: JetStreamClient;
+  readonly #manager: JetStreamManager;
+  readonly #subjects: Subjects;
+
+  constructor(options: { client: JetStreamClient; manager: JetStreamManager; subjects: Subjects }) {
+    this.#client = options.client;
+    this.#manager = options.manager;
+    this.#subjects = options.subjects;
+  }
+
+  async add(letter: DeadLetter): Promise<void> {
+    await this.#client.publish(this.#subjects.dead(letter.listener), JSON.stringify(letter));
+  }
+
+  /** Oldest first, those after `cursor`. */
+  async list(options: { listener?: string; limit: number; cursor?: string }): Promise<{ letters: StoredDeadLetter[]; cursor?: string }> {
+    const letters: StoredDeadLetter[] = [];
+    const subject = this.#subjects.dead(options.listener ?? "*");
+    let seq = Number(options.cursor ?? 0) + 1;
+    while (letters.length < options.limit) {
+      const stored = await this.#manager.direct.getMessage(this.#subjects.streams.dead, { seq, next_by_subj: subject }).catch(absent);
+      if (stored == null) return { letters };
+      letters.push({ id: String(stored.seq), ...stored.json<DeadLetter>() });
+      seq = stored.seq + 1;
+    }
+    return { letters, cursor: String(seq - 1) };
+  }
+
+  /** @throws CodedError DEAD_LETTER_NOT_FOUND */
+  async get(id: string): Promise<StoredDeadLetter> {
+    const stored = /^\d{1,15}$/.test(id)
+      ? await this.#manager.direct.getMessage(this.#subjects.streams.dead, { seq: Number(id) }).catch(absent)
+      : undefined;
+    if (stored == null) throw new CodedError("DEAD_LETTER_NOT_FOUND", `no dead letter has the id ${id}`, { id });
+    return { id, ...stored.json<DeadLetter>() };
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#manager.streams.deleteMessage(this.#subjects.streams.dead, Number(id), false);
+  }
+}
+
+/** nats.js reports a missing message as null or as an error with code 404, depending on the call. */
+function absent(error: unknown): undefined {
+  if (error instanceof JetStreamApiError && error.status === 404) return undefined;
+  throw error;
+}

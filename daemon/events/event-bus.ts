@@ -1,0 +1,291 @@
+/**
+ * What `event:emit` and its siblings do. The universal primitive: a command is forwarded, a plain event is stored; both may
+ * be conditional, delayed and idempotent.
+ *
+ * 1. Nothing is stored, forwarded or scheduled before the caller's capabilities were checked on the target.
+ * 2. Events in a module's domain come from that module alone.
+ * 3. A condition that does not parse or does not evaluate fails closed.
+ */
+import { covers, emitTarget } from "../capabilities.ts";
+import { CodedError } from "../errors.ts";
+import type {
+  Caller,
+  EmitRequest,
+  EmitResult,
+  EventPage,
+  EventQuery,
+  EventRecord,
+  Events,
+  EventTree,
+  Expressions,
+  LetterPage,
+  MessageMeta,
+  RedriveResult,
+} from "../module.ts";
+import { assertName, domainOf } from "../names.ts";
+import type { DeadLetters } from "./dead-letters.ts";
+import type { Delivery } from "./delivery.ts";
+import { idGrammar, newId, type UnstoredEvent } from "./envelope.ts";
+import type { EventIndex } from "./event-index.ts";
+import type { Append, EventLog } from "./event-log.ts";
+import { scheduleListener, type Scheduled, type Schedules } from "./schedules.ts";
+import { traceOf } from "./trace.ts";
+
+/** What the bus needs to know of the modules. */
+export interface Commands {
+  has(name: string): boolean;
+  /** Is this domain a module's? */
+  owns(domain: string): boolean;
+  declaresEvent(name: string): boolean;
+  call(name: string, input: unknown, caller: Caller, meta: MessageMeta, signal?: AbortSignal): Promise<unknown>;
+}
+
+export interface EventBusOptions {
+  readonly log: EventLog;
+  readonly index: EventIndex;
+  readonly deadLetters: DeadLetters;
+  readonly delivery: Delivery;
+  readonly expressions: Expressions;
+  readonly commands: Commands;
+}
+
+const maxHops = 8;
+const longestDelay = 10 * 365 * 24 * 3600; // seconds
+/** Replies stay well under NATS's payload limit. */
+const largestPage = 512 * 1024;
+
+export class EventBus implements Events {
+  readonly #options: EventBusOptions;
+  #schedules: Schedules | undefined;
+
+  constructor(options: EventBusOptions) {
+    this.#options = options;
+  }
+
+  /** Schedules fire through the bus, so they come after it. */
+  set schedules(schedules: Schedules) {
+    this.#schedules = schedules;
+  }
+
+  async emit(request: EmitRequest, caller: Caller, meta: MessageMeta, signal?: AbortSignal): Promise<EmitResult> {
+    const isCommand = this.#admit(request, caller, meta);
+    const id = request.id ?? newId();
+    if (request.condition !== undefined) {
+      const reason = await this.#whyNot(request);
+      if (reason !== undefined) return { status: "skipped", id, reason };
+    }
+    const event = this.#event(request, id, caller, meta);
+    const at = dueTime(request);
+    if (at !== undefined) return this.#schedule({ event, caller }, at, request.id !== undefined);
+    if (isCommand) {
+      const result = await this.#options.commands.call(request.event, request.data ?? {}, caller, { ...meta, id }, signal);
+      return { status: "handled", id, result };
+    }
+    return this.#store(event, request.id !== undefined);
+  }
+
+  /** All or nothing; events whose condition is false are left out. */
+  async emitBatch(requests: readonly EmitRequest[], caller: Caller, meta: MessageMeta): Promise<EmitResult[]> {
+    for (const [index, request] of requests.entries()) {
+      if (this.#admit(request, caller, meta) || request.delay !== undefined || request.at !== undefined) {
+        throw new CodedError("REQUEST_INVALID", `events[${index}]: a batch holds plain events, neither commands nor delayed ones`, { index });
+      }
+    }
+    const results: EmitResult[] = [];
+    const appends: { append: Append; index: number }[] = [];
+    for (const [index, request] of requests.entries()) {
+      const id = request.id ?? newId();
+      const reason = request.condition === undefined ? undefined : await this.#whyNot(request);
+      const known = request.id === undefined ? undefined : this.#options.index.findById(request.id);
+      if (reason !== undefined) results[index] = { status: "skipped", id, reason };
+      else if (known !== undefined) results[index] = { status: "duplicate", id, seq: known };
+      else appends.push({ index, append: { event: this.#event(request, id, caller, meta), deduplicate: request.id !== undefined } });
+    }
+    if (appends.length > 0) {
+      const stored = await this.#options.log.appendAll(appends.map(({ append }) => append));
+      for (const [position, { seq, duplicate }] of stored.entries()) {
+        const { index, append } = appends[position] as { append: Append; index: number };
+        results[index] = { status: duplicate ? "duplicate" : "emitted", id: append.event.id, seq };
+      }
+    }
+    return results;
+  }
+
+  /** Emits an event of a module's own domain. */
+  async emitOwn(name: string, data: unknown, source: string, cause: Partial<MessageMeta>, id?: string): Promise<{ id: string; seq: number }> {
+    const meta: MessageMeta = { id: newId(), correlation: cause.correlation ?? id ?? newId(), hops: 0, ...cause };
+    if (meta.hops > maxHops) throw tooManyHops(name, meta.hops);
+    const event = eventOf(name, data, id ?? newId(), source, meta);
+    const { seq } = await this.#options.log.append({ event, deduplicate: id !== undefined });
+    return { id: event.id, seq };
+  }
+
+  /** Emits what a schedule held; a repetition is recognised by its id. */
+  async fire({ event, caller }: Scheduled, repeated: boolean): Promise<void> {
+    if (this.#options.commands.has(event.type)) {
+      await this.#options.commands.call(event.type, event.data ?? {}, caller, metaOf(event));
+      return;
+    }
+    if (repeated) {
+      await this.#options.index.catchUp();
+      if (this.#options.index.findById(event.id) !== undefined) return;
+    }
+    await this.#options.log.append({ event: { ...event, time: new Date().toISOString() }, deduplicate: true });
+  }
+
+  async query(query: EventQuery): Promise<EventPage> {
+    const limit = query.limit ?? 100;
+    const sequences = await this.#options.index.query({
+      ...(query.types !== undefined && { types: query.types }),
+      ...(query.run !== undefined && { run: query.run }),
+      ...(query.correlation !== undefined && { correlation: query.correlation }),
+      ...(query.since !== undefined && { since: Date.parse(query.since) }),
+      ...(query.until !== undefined && { until: Date.parse(query.until) }),
+      after: Number(query.cursor ?? 0),
+      limit: limit + 1,
+    });
+    const events: EventRecord[] = [];
+    let bytes = 0;
+    for (const event of await this.#read(sequences.slice(0, limit))) {
+      bytes += JSON.stringify(event).length;
+      if (events.length > 0 && bytes > largestPage) break;
+      events.push(event);
+    }
+    const last = events.at(-1)?.seq ?? sequences.at(-1);
+    const complete = sequences.length <= limit && last === sequences.at(-1);
+    return complete || last === undefined ? { events } : { events, cursor: String(last) };
+  }
+
+  async trace(id: string): Promise<EventTree> {
+    await this.#options.index.catchUp();
+    const tree = await traceOf(id, {
+      findById: async (wanted) => {
+        const seq = this.#options.index.findById(wanted);
+        return seq === undefined ? undefined : await this.#options.log.read(seq);
+      },
+      causedBy: async (causation, limit) => this.#read(await this.#options.index.query({ causation, limit })),
+    });
+    if (tree === undefined) throw new CodedError("EVENT_NOT_FOUND", `no event has the id ${id}`, { id });
+    return tree;
+  }
+
+  async cancel(id: string): Promise<void> {
+    await this.#schedules?.cancel(id);
+  }
+
+  dead(options: { listener?: string; limit: number; cursor?: string }): Promise<LetterPage> {
+    return this.#options.deadLetters.list(options);
+  }
+
+  /** A letter stays until its event was handled. @throws CodedError DEAD_LETTER_NOT_FOUND */
+  async redrive(id: string): Promise<RedriveResult> {
+    const letter = await this.#options.deadLetters.get(id);
+    const { listener, event } = letter;
+    try {
+      if (listener === scheduleListener) await this.fire({ event, caller: { kind: "client", id: event.source } }, true);
+      else await this.#options.delivery.redeliver(listener, event);
+    } catch (error) {
+      return { id, redriven: false, reason: error instanceof Error ? error.message : String(error) };
+    }
+    await this.#options.deadLetters.remove(id);
+    return { id, redriven: true };
+  }
+
+  /** Checks everything that needs no waiting. @returns whether the target is a command */
+  #admit(request: EmitRequest, caller: Caller, meta: MessageMeta): boolean {
+    const name = assertName(request.event);
+    if (request.id !== undefined && !idGrammar.test(request.id)) {
+      throw new CodedError("REQUEST_INVALID", "id: expected 1 to 128 characters of letters, digits and _-.:@/+=", { id: request.id.slice(0, 128) });
+    }
+    if (meta.hops > maxHops) throw tooManyHops(name, meta.hops);
+    const { commands } = this.#options;
+    if (commands.has(name)) return true; // its capability is checked where it is called
+    if (commands.owns(domainOf(name))) {
+      if (!commands.declaresEvent(name)) throw new CodedError("COMMAND_NOT_FOUND", `no module answers ${name}`, { command: name });
+      throw new CodedError("EVENT_RESERVED", `${name} is emitted by the module ${domainOf(name)} alone`, { event: name });
+    }
+    if (!covers(caller.capabilities, emitTarget(name))) {
+      throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not emit ${name}`, { caller: caller.id, target: name });
+    }
+    return false;
+  }
+
+  /** @returns why the condition is not met; undefined when it is */
+  async #whyNot({ event, data, condition = "" }: EmitRequest): Promise<string | undefined> {
+    const met = await this.#options.expressions.evaluate(condition, { event, data: data ?? null, now: new Date().toISOString() });
+    if (met === true) return undefined;
+    if (met === false || met === undefined) return "the condition is false";
+    throw new CodedError("EXPRESSION_FAILED", `the condition yields ${typeof met}, not true or false`, { condition });
+  }
+
+  #event(request: EmitRequest, id: string, caller: Caller, meta: MessageMeta): UnstoredEvent {
+    return eventOf(request.event, request.data ?? null, id, `${caller.kind}/${caller.id}`, meta);
+  }
+
+  async #schedule(scheduled: Scheduled, at: Date, idempotent: boolean): Promise<EmitResult> {
+    const { id } = scheduled.event;
+    if (this.#schedules === undefined) throw new CodedError("SHUTTING_DOWN", "schedules are not available yet");
+    const fired = idempotent ? this.#options.index.findById(id) : undefined;
+    if (fired !== undefined) return { status: "duplicate", id, seq: fired };
+    const outcome = await this.#schedules.add(scheduled, at).catch(withId(id));
+    return { status: outcome, id, at: at.toISOString() };
+  }
+
+  async #store(event: UnstoredEvent, idempotent: boolean): Promise<EmitResult> {
+    const known = idempotent ? this.#options.index.findById(event.id) : undefined;
+    if (known !== undefined) return { status: "duplicate", id: event.id, seq: known };
+    const { seq, duplicate } = await this.#options.log.append({ event, deduplicate: idempotent }).catch(withId(event.id));
+    return { status: duplicate ? "duplicate" : "emitted", id: event.id, seq };
+  }
+
+  async #read(sequences: readonly number[]): Promise<EventRecord[]> {
+    const events = await Promise.all(sequences.map((seq) => this.#options.log.read(seq)));
+    return events.filter((event) => event !== undefined);
+  }
+}
+
+function eventOf(type: string, data: unknown, id: string, source: string, meta: MessageMeta): UnstoredEvent {
+  return {
+    id,
+    type,
+    time: new Date().toISOString(),
+    source: `reprise/${source}`,
+    data,
+    correlation: meta.correlation === meta.id ? id : meta.correlation,
+    ...(meta.causation !== undefined && { causation: meta.causation }),
+    hops: meta.hops,
+    ...(meta.run !== undefined && { run: meta.run }),
+    ...(meta.agent !== undefined && { agent: meta.agent }),
+    ...(meta.traceparent !== undefined && { traceparent: meta.traceparent }),
+  };
+}
+
+const metaOf = ({ id, correlation, causation, hops, run, agent, traceparent }: UnstoredEvent): MessageMeta => ({
+  id,
+  correlation,
+  hops,
+  ...(causation !== undefined && { causation }),
+  ...(run !== undefined && { run }),
+  ...(agent !== undefined && { agent }),
+  ...(traceparent !== undefined && { traceparent }),
+});
+
+/** @returns when a request is due; undefined = now */
+function dueTime({ delay, at }: EmitRequest): Date | undefined {
+  if (delay === undefined && at === undefined) return undefined;
+  if (delay !== undefined && at !== undefined) throw new CodedError("EVENT_TIME_INVALID", "give delay or at, not both");
+  const due = at === undefined ? Date.now() + (delay ?? 0) * 1000 : Date.parse(at);
+  if (!Number.isFinite(due) || due > Date.now() + longestDelay * 1000 || (delay ?? 0) < 0) {
+    throw new CodedError("EVENT_TIME_INVALID", "expected a delay in seconds from 0 up, or an RFC 3339 time, at most ten years ahead", { delay, at });
+  }
+  return new Date(due);
+}
+
+const tooManyHops = (name: string, hops: number) =>
+  new CodedError("EVENT_HOPS_EXCEEDED", `${name} would be hop ${hops} of its chain; the limit is ${maxHops}`, { event: name, hops });
+
+/** Tells the client under which id to repeat an emit of unknown outcome. */
+const withId = (id: string) => (error: unknown) => {
+  if (error instanceof CodedError) error.details.id = id;
+  throw error;
+};

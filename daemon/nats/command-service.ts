@@ -1,0 +1,55 @@
+/**
+ * Answers commands over NATS: a micro service named `reprise` with one endpoint a command, in a queue group that several
+ * daemons share.
+ */
+import { type Service, type ServiceMsg, Svcm } from "@nats-io/services";
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { Logger } from "pino";
+import { CodedError } from "../errors.ts";
+import { decodeRequest, newId, parseJson, unreadable } from "../events/envelope.ts";
+import type { Router } from "../router.ts";
+import type { Subjects } from "./subjects.ts";
+
+export interface CommandServiceOptions {
+  readonly connection: NatsConnection;
+  readonly router: Router;
+  readonly subjects: Subjects;
+  readonly version: string;
+  readonly log: Logger;
+}
+
+/** Begins to answer all commands of the router. */
+export async function serveCommands(options: CommandServiceOptions): Promise<Service> {
+  const { connection, router, subjects, version } = options;
+  const service = await new Svcm(connection).add({ name: "reprise", version, description: "Reprise: events, patterns, agents", queue: "reprise" });
+  for (const name of router.names()) {
+    service.addEndpoint(name.replace(":", "_"), {
+      subject: subjects.command(name),
+      handler: (error, message) => {
+        if (error === null) void answer(name, message, options);
+      },
+    });
+  }
+  return service;
+}
+
+async function answer(name: string, message: ServiceMsg, { router, log }: CommandServiceOptions): Promise<void> {
+  try {
+    const { source, ...meta } = decodeRequest(message.headers);
+    const input = parseJson(message.data);
+    if (input === unreadable) throw new CodedError("REQUEST_MALFORMED", "the payload is not JSON");
+    const caller = router.callerOf({ ...(meta.agent !== undefined && { agent: meta.agent }), ...(source !== undefined && { source }) });
+    const result = await router.call(name, input, caller, meta);
+    message.respond(JSON.stringify(result ?? {}));
+  } catch (error) {
+    const coded = error instanceof CodedError ? error : unexpected(name, error, log);
+    message.respondError(coded.status, coded.message.replaceAll(/[\r\n]+/g, " "), JSON.stringify(coded.toBody()));
+  }
+}
+
+/** A defect of ours: the caller learns where to look, the log has the details. */
+function unexpected(name: string, error: unknown, log: Logger): CodedError {
+  const incident = newId();
+  log.error({ error, command: name, incident }, "a command failed unexpectedly");
+  return new CodedError("INTERNAL", `${name} failed unexpectedly; incident ${incident} is in the daemon's log`, { incident });
+}

@@ -1,0 +1,62 @@
+/**
+ * Journals of runs: stream RUNS, one subject a run. Entry n is appended only when the subject's last message is entry n−1,
+ * so two owners of a run cannot both write.
+ */
+import { type JetStreamClient, JetStreamApiError, type JetStreamManager } from "@nats-io/jetstream";
+import type { RunJournal } from "../module.ts";
+import type { Subjects } from "./subjects.ts";
+
+const wrongLastSequence = 10071;
+
+export function openRunJournal({ client, manager, subjects }: { client: JetStreamClient; manager: JetStreamManager; subjects: Subjects }): RunJournal {
+  /** Run → sequence of its last entry and their number, as far as this process knows. */
+  const tails = new Map<string, { seq: number; length: number }>();
+
+  async function* messages(run: string) {
+    let seq = 1;
+    for (;;) {
+      const stored = await manager.direct.getMessage(subjects.streams.runs, { seq, next_by_subj: subjects.run(run) }).catch(absent);
+      if (stored == null) return;
+      yield stored;
+      seq = stored.seq + 1;
+    }
+  }
+
+  async function read<Entry>(run: string): Promise<Entry[]> {
+    const entries: Entry[] = [];
+    let seq = 0;
+    for await (const stored of messages(run)) {
+      entries.push(stored.json<Entry>());
+      seq = stored.seq;
+    }
+    tails.set(run, { seq, length: entries.length });
+    return entries;
+  }
+
+  return {
+    read,
+    async append(run, index, entry) {
+      if (index === 0) tails.set(run, { seq: 0, length: 0 });
+      else if (!tails.has(run)) await read(run);
+      const tail = tails.get(run);
+      if (tail === undefined || tail.length !== index) return "conflict";
+      try {
+        const { seq } = await client.publish(subjects.run(run), JSON.stringify(entry), { expect: { lastSubjectSequence: tail.seq } });
+        tails.set(run, { seq, length: index + 1 });
+        return "appended";
+      } catch (error) {
+        if (error instanceof JetStreamApiError && error.code === wrongLastSequence) return "conflict";
+        throw error;
+      }
+    },
+    async runs() {
+      const { state } = await manager.streams.info(subjects.streams.runs, { subjects_filter: subjects.captured.runs });
+      return Object.keys(state.subjects ?? {}).map((subject) => subjects.runId(subject));
+    },
+  };
+}
+
+function absent(error: unknown): undefined {
+  if (error instanceof JetStreamApiError && error.status === 404) return undefined;
+  throw error;
+}

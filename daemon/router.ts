@@ -1,0 +1,170 @@
+/**
+ * Routes commands to the modules that answer them: validates the input, checks the caller's capabilities, bounds the time.
+ *
+ * Commands arrive over NATS (see nats/command-service.ts) or from a module; both pass through `call`, so that no check can be
+ * gone round.
+ */
+import { covers } from "./capabilities.ts";
+import { CodedError } from "./errors.ts";
+import type { Commands } from "./events/event-bus.ts";
+import type { Call, Caller, Command, MessageMeta, Module, ModuleContext } from "./module.ts";
+import { domainOf } from "./names.ts";
+
+/** A module that has started. */
+export interface RunningModule {
+  readonly module: Module;
+  readonly context: ModuleContext;
+  readonly state: AsyncDisposable;
+}
+
+interface Route {
+  readonly command: Command;
+  readonly owner: RunningModule;
+}
+
+const defaultDeadline = 30;
+
+export class Router implements Commands {
+  readonly #routes = new Map<string, Route>();
+  readonly #modules = new Map<string, Module>();
+  readonly #agents = new Map<string, readonly string[]>();
+  readonly #signal: AbortSignal;
+  #inFlight = 0;
+  #onIdle: (() => void) | undefined;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  /** Makes the names known, before the module answers: they are reserved from now on. */
+  declare(module: Module): void {
+    this.#modules.set(module.name, module);
+  }
+
+  /** Opens the module's commands. */
+  add(owner: RunningModule): void {
+    for (const [name, command] of Object.entries(owner.module.commands)) this.#routes.set(name, { command, owner });
+  }
+
+  names(): string[] {
+    return [...this.#modules.values()].flatMap((module) => Object.keys(module.commands));
+  }
+
+  has(name: string): boolean {
+    return this.#modules.get(domainOf(name))?.commands[name] !== undefined;
+  }
+
+  owns(domain: string): boolean {
+    return this.#modules.has(domain);
+  }
+
+  declaresEvent(name: string): boolean {
+    return this.#modules.get(domainOf(name))?.events[name] !== undefined;
+  }
+
+  setAgentCapabilities(agent: string, capabilities: readonly string[] | undefined): void {
+    if (capabilities === undefined) this.#agents.delete(agent);
+    else this.#agents.set(agent, capabilities);
+  }
+
+  /** Who a message over NATS comes from: an agent when it says so, held to that agent's capabilities; else a client. */
+  callerOf({ agent, source }: { agent?: string; source?: string }): Caller {
+    if (agent === undefined) return source === undefined ? anonymous : { kind: "client", id: source };
+    const capabilities = this.#agents.get(agent);
+    if (capabilities === undefined) throw new CodedError("AGENT_UNKNOWN", `no running agent has the id ${agent}`, { agent });
+    return { kind: "agent", id: agent, capabilities };
+  }
+
+  /**
+   * @param signal ends the call early, e.g. with its caller
+   * @throws CodedError COMMAND_NOT_FOUND, REQUEST_INVALID, CAPABILITY_DENIED, REQUEST_TIMEOUT, or what the handler throws
+   */
+  async call(name: string, input: unknown, caller: Caller, meta: MessageMeta, signal?: AbortSignal): Promise<unknown> {
+    const route = this.#routes.get(name);
+    if (route === undefined) throw this.#noRoute(name);
+    const { command, owner } = route;
+    const parsed = command.input.safeParse(input);
+    if (!parsed.success) throw invalidInput(name, parsed.error.issues);
+    if (caller.capabilities !== undefined) {
+      const target = command.capability === undefined ? name : command.capability(parsed.data);
+      if (target !== undefined && !covers(caller.capabilities, target)) {
+        throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not use ${target}`, { caller: caller.id, target });
+      }
+    }
+    const call = new BoundedCall(owner, caller, meta, signal === undefined ? this.#signal : AbortSignal.any([signal, this.#signal]));
+    this.#inFlight++;
+    try {
+      const answer = command.handle(parsed.data, call);
+      return answer instanceof Promise ? await call.withDeadline(name, command.deadline ?? defaultDeadline, answer) : answer;
+    } finally {
+      this.#inFlight--;
+      if (this.#inFlight === 0) this.#onIdle?.();
+    }
+  }
+
+  /** Resolves when no command is under way. */
+  async idle(): Promise<void> {
+    if (this.#inFlight === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  #noRoute(name: string): CodedError {
+    if (this.has(name)) return new CodedError("SHUTTING_DOWN", `${name} is not answered yet: the daemon is starting`, { command: name });
+    return new CodedError("COMMAND_NOT_FOUND", `no module answers ${name}`, { command: name });
+  }
+}
+
+const anonymous: Caller = { kind: "client", id: "client" };
+
+function invalidInput(name: string, issues: readonly { path: readonly PropertyKey[]; message: string }[]): CodedError {
+  const listed = issues.slice(0, 20).map(({ path, message }) => ({ path: path.map(String).join("."), message }));
+  const first = listed[0];
+  return new CodedError("REQUEST_INVALID", `${name}: ${first?.path ? `${first.path}: ` : ""}${first?.message ?? "invalid input"}`, {
+    issues: listed,
+  });
+}
+
+/** The handler's view of one call. The signal is made when first asked for: most handlers never do. */
+class BoundedCall implements Call<AsyncDisposable> {
+  readonly caller: Caller;
+  readonly meta: MessageMeta;
+  readonly #owner: RunningModule;
+  readonly #parent: AbortSignal;
+  #abort: AbortController | undefined;
+
+  constructor(owner: RunningModule, caller: Caller, meta: MessageMeta, parent: AbortSignal) {
+    this.#owner = owner;
+    this.caller = caller;
+    this.meta = meta;
+    this.#parent = parent;
+  }
+
+  get state(): AsyncDisposable {
+    return this.#owner.state;
+  }
+
+  get context(): ModuleContext {
+    return this.#owner.context;
+  }
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    return AbortSignal.any([this.#abort.signal, this.#parent]);
+  }
+
+  async withDeadline<Answer>(name: string, seconds: number, answer: Promise<Answer>): Promise<Answer> {
+    const overdue = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      const error = new CodedError("REQUEST_TIMEOUT", `${name} did not finish within ${seconds} s`, { seconds });
+      this.#abort?.abort(error);
+      overdue.reject(error);
+    }, seconds * 1000);
+    try {
+      return await Promise.race([answer, overdue.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
