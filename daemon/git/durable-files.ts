@@ -20,13 +20,6 @@ export class DurableFiles {
     await mkdir(this.#temporary, { recursive: true });
   }
 
-  /** Replaces or creates a file in one step. */
-  async write(path: string, content: Uint8Array | string): Promise<void> {
-    const temporary = await this.#stage(content);
-    await this.#place(path, () => rename(temporary, path));
-    await this.syncFolder(dirname(path));
-  }
-
   /**
    * Creates a file in one step, with its whole content.
    * @returns false if it was there already
@@ -44,16 +37,21 @@ export class DurableFiles {
     }
   }
 
-  /** Writes many files at once; each folder is fsynced once. */
+  /** Replaces or creates many files at once, and makes their names durable. */
   async writeAll(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    await this.replaceAll(files);
+    const folders = new Set([...files.keys()].flatMap((path) => [dirname(path), dirname(dirname(path))]));
+    await Promise.all([...folders].map((folder) => this.syncFolder(folder)));
+  }
+
+  /** As `writeAll`, for what can be made again: after a power failure each file has its old or its new content. */
+  async replaceAll(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
     await Promise.all(
       [...files].map(async ([path, content]) => {
         const temporary = await this.#stage(content);
         await this.#place(path, () => rename(temporary, path));
       }),
     );
-    const folders = new Set([...files.keys()].flatMap((path) => [dirname(path), dirname(dirname(path))]));
-    await Promise.all([...folders].map((folder) => this.syncFolder(folder)));
   }
 
   async #stage(content: Uint8Array | string): Promise<string> {

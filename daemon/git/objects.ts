@@ -1,7 +1,10 @@
 /** Reading git objects through isomorphic-git, and collecting new ones so that they reach the disk together. */
+import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import { lstat } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
+import { deflate } from "node:zlib";
 import git, { type CommitObject, type TreeEntry } from "isomorphic-git";
 import { CodedError } from "../errors.ts";
 import type { DurableFiles } from "./durable-files.ts";
@@ -32,6 +35,15 @@ export class ObjectReader {
     return this.#guard(oid, async () => (await git.readBlob({ ...this.#place, oid })).blob);
   }
 
+  /** Keeps what was just written, so that the next commit need not read it. */
+  rememberCommit(oid: string, commit: CommitObject): void {
+    this.#keep(this.#commits, oid, commit);
+  }
+
+  rememberTree(oid: string, tree: TreeEntry[]): void {
+    this.#keep(this.#trees, oid, tree);
+  }
+
   /** Is the object there, as far as can be told without unpacking it? An empty file, as a power failure leaves it, is not. */
   async isPresent(oid: string): Promise<boolean> {
     const stats = await lstat(loosePath(this.gitdir, oid)).catch(() => undefined);
@@ -56,10 +68,14 @@ export class ObjectReader {
 
   async #remember<Value>(known: Map<string, Value>, oid: string, read: () => Promise<Value>): Promise<Value> {
     const value = known.get(oid) ?? (await this.#guard(oid, read));
+    this.#keep(known, oid, value);
+    return value;
+  }
+
+  #keep<Value>(known: Map<string, Value>, oid: string, value: Value): void {
     known.delete(oid);
     known.set(oid, value);
     if (known.size > cachedObjects) known.delete(known.keys().next().value as string);
-    return value;
   }
 
   async #guard<Value>(oid: string, read: () => Promise<Value>): Promise<Value> {
@@ -73,56 +89,42 @@ export class ObjectReader {
 }
 
 /**
- * New objects, kept in memory until `flush`. isomorphic-git writes each object on its own; nothing refers to them before the
- * branch moves, so one round of fsyncs for all of them is as safe and several times faster.
+ * New objects, kept in memory until `flush`. Nothing refers to them before the branch moves, so one round of fsyncs for all
+ * is as safe as one for each, and they are encoded here because isomorphic-git would write each one at once.
  */
 export class ObjectBatch {
-  readonly #gitdir: string;
-  readonly #files = new Map<string, Uint8Array>();
+  readonly #objects = new Map<string, Buffer>();
 
-  constructor(gitdir: string) {
-    this.#gitdir = gitdir;
+  blob(content: Uint8Array): string {
+    return this.#add("blob", content);
   }
 
-  blob(content: Uint8Array): Promise<string> {
-    return git.writeBlob({ ...this.#place, blob: content });
+  tree(entries: readonly TreeEntry[]): string {
+    const sortKey = ({ path, type }: TreeEntry) => Buffer.from(type === "tree" ? `${path}/` : path);
+    const sorted = entries.toSorted((left, right) => Buffer.compare(sortKey(left), sortKey(right)));
+    const parts = sorted.flatMap(({ mode, path, oid }) => [Buffer.from(`${mode.replace(/^0/, "")} ${path}\0`), Buffer.from(oid, "hex")]);
+    return this.#add("tree", Buffer.concat(parts));
   }
 
-  tree(entries: TreeEntry[]): Promise<string> {
-    return git.writeTree({ ...this.#place, tree: entries });
+  commit({ tree, parent, author, committer, message }: CommitObject): string {
+    const person = ({ name, email, timestamp }: CommitObject["author"]) => `${name} <${email}> ${timestamp} +0000`;
+    const lines = [`tree ${tree}`, ...parent.map((oid) => `parent ${oid}`), `author ${person(author)}`, `committer ${person(committer)}`];
+    return this.#add("commit", Buffer.from(`${lines.join("\n")}\n\n${message}`));
   }
 
-  commit(commit: CommitObject): Promise<string> {
-    return git.writeCommit({ ...this.#place, commit });
+  async flush(files: DurableFiles, gitdir: string): Promise<void> {
+    const encoded = [...this.#objects].map(async ([oid, object]) => [loosePath(gitdir, oid), await deflateAsync(object)] as const);
+    await files.writeAll(new Map(await Promise.all(encoded)));
   }
 
-  async flush(files: DurableFiles): Promise<void> {
-    await files.writeAll(this.#files);
+  #add(type: string, content: Uint8Array): string {
+    const object = Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]);
+    const oid = createHash("sha1").update(object).digest("hex");
+    this.#objects.set(oid, object);
+    return oid;
   }
-
-  get #place() {
-    return { fs: { promises: this.#fileSystem }, gitdir: this.#gitdir };
-  }
-
-  /** A file system in which every object looks absent, and is collected when written. */
-  readonly #fileSystem = {
-    readFile: async (path: string) => absent(path),
-    readdir: async () => [],
-    stat: async (path: string) => absent(path),
-    lstat: async (path: string) => absent(path),
-    mkdir: async () => undefined,
-    rmdir: async () => undefined,
-    unlink: async () => undefined,
-    readlink: async (path: string) => absent(path),
-    symlink: async () => undefined,
-    writeFile: async (path: string, content: Uint8Array) => {
-      this.#files.set(path, content);
-    },
-  };
 }
 
-function absent(path: string): never {
-  throw Object.assign(new Error(`ENOENT: ${path}`), { code: "ENOENT" });
-}
+const deflateAsync = promisify(deflate);
 
 export const loosePath = (gitdir: string, oid: string): string => join(gitdir, "objects", oid.slice(0, 2), oid.slice(2));

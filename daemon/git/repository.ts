@@ -101,16 +101,17 @@ export async function openRepository(folder: string, options: { url?: string } =
     for (let attempt = 0; attempt < maximumAttempts; attempt++) {
       const tip = await readHead(gitdir);
       const parent = tip.commit === undefined ? undefined : await objects.commit(tip.commit);
-      const batch = new ObjectBatch(gitdir);
+      const batch = new ObjectBatch();
       const changes = await compare(request, parent?.tree, batch);
       if (basis) assertSameBasis(basis, changes);
       basis = changes;
       const tree = await changeTree(objects, batch, parent?.tree, changes);
       const commit = newCommit(request, tree, tip.commit);
-      const oid = await batch.commit(commit);
-      await batch.flush(files);
+      const oid = batch.commit(commit);
+      await batch.flush(files, gitdir);
       const changed = changes.filter(({ from, to }) => from !== to);
-      if (await workTree.publish(tip, oid, changed)) {
+      objects.rememberCommit(oid, commit);
+      if (await workTree.publish(tip, oid, changed, request.files)) {
         const info = describeCommit(oid, commit);
         await appendReflog(gitdir, tip, info).catch(() => undefined);
         return info;
@@ -125,7 +126,7 @@ export async function openRepository(folder: string, options: { url?: string } =
         const from = (tree && (await objects.entry(tree, path))?.oid) || null;
         const expected = request.expected?.[path];
         if (expected !== undefined && expected !== from) throw stale(path, from);
-        return { path, from, to: content === null ? null : await batch.blob(Buffer.from(content)) };
+        return { path, from, to: content === null ? null : batch.blob(Buffer.from(content)) };
       }),
     );
   }
@@ -211,7 +212,10 @@ async function changeTree(
     const oid = await changeTree(objects, batch, known?.type === "tree" ? known.oid : undefined, deeper);
     setEntry(entries, name, oid !== emptyTree && { mode: "040000", path: name, oid, type: "tree" });
   }
-  return batch.tree([...entries.values()]);
+  const changed = [...entries.values()];
+  const oid = batch.tree(changed);
+  objects.rememberTree(oid, changed);
+  return oid;
 }
 
 const emptyTree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";

@@ -20,6 +20,8 @@ export interface FileChange {
   readonly to: string | null;
 }
 
+type FileContents = Readonly<Record<string, string | null>>;
+
 interface Intent {
   readonly program: "reprise";
   readonly ref: string;
@@ -42,10 +44,11 @@ export class WorkTree {
 
   /**
    * Moves the branch to the commit and brings index and work tree after it.
+   * @param contents the text of each changed file
    * @returns false, having changed nothing, if the branch is no longer where `head` says
    * @throws CodedError REPOSITORY_CONFLICT for a file with an uncommitted edit, REPOSITORY_UNAVAILABLE
    */
-  async publish(head: Head, commit: string, changes: readonly FileChange[]): Promise<boolean> {
+  async publish(head: Head, commit: string, changes: readonly FileChange[], contents: FileContents): Promise<boolean> {
     const intent: Intent = {
       program: "reprise",
       ref: head.ref,
@@ -64,7 +67,7 @@ export class WorkTree {
       if (!moved) await rm(this.#lock, { force: true });
     }
     // From here the commit is made. What fails now is completed by `finish`, before the next write or at the next start.
-    if (moved) await this.#complete(intent.changes).catch(() => undefined);
+    if (moved) await this.#complete(intent.changes, contents).catch(() => undefined);
     return moved;
   }
 
@@ -79,31 +82,36 @@ export class WorkTree {
     const { commit } = await readHead(this.#gitdir);
     const index = await this.#readIndex();
     const pending: FileChange[] = [];
+    const contents: Record<string, string | null> = {};
     for (const change of intent.changes) {
       const entry = commit && (await this.#objects.entry(commit, change.path));
       const committed = (entry ? entry.oid : null) === change.to;
       const untouched =
         [change.from, change.to].includes(await this.#blobOf(change.path)) && [change.from, change.to].includes(index.staged(change.path));
-      if (committed && untouched) pending.push(change);
+      if (!committed || !untouched) continue;
+      pending.push(change);
+      contents[change.path] = change.to && new TextDecoder().decode(await this.#objects.blob(change.to));
     }
-    await this.#complete(pending);
+    await this.#complete(pending, contents);
   }
 
-  async #complete(changes: readonly FileChange[]): Promise<void> {
-    const contents = new Map<string, Uint8Array>();
-    for (const { path, to } of changes) {
-      if (to === null) await rm(join(this.#folder, path), { force: true });
-      else contents.set(join(this.#folder, path), await this.#objects.blob(to));
+  async #complete(changes: readonly FileChange[], contents: FileContents): Promise<void> {
+    const written = new Map<string, Buffer>();
+    for (const { path } of changes) {
+      const content = contents[path];
+      if (typeof content === "string") written.set(join(this.#folder, path), Buffer.from(content));
+      else await rm(join(this.#folder, path), { force: true });
     }
-    await this.#files.writeAll(contents);
+    await this.#files.replaceAll(written);
     const index = await this.#readIndex();
     for (const { path, to } of changes) {
-      const stats = to === null ? undefined : await lstat(join(this.#folder, path), { bigint: true });
+      const file = join(this.#folder, path);
+      const stats = to === null ? undefined : await lstat(file, { bigint: true });
       // Without file times git compares the content itself: right also when somebody edits the file at this very moment.
-      const surelyOurs = stats?.size === BigInt(contents.get(join(this.#folder, path))?.length ?? -1);
-      index.stage(path, to, surelyOurs ? stats : undefined);
+      const isSurelyOurs = stats?.size === BigInt(written.get(file)?.length ?? -1);
+      index.stage(path, to, isSurelyOurs ? stats : undefined);
     }
-    await this.#files.write(join(this.#gitdir, "index"), index.render());
+    await this.#files.replaceAll(new Map([[join(this.#gitdir, "index"), index.render()]]));
     await rm(this.#lock, { force: true });
   }
 
