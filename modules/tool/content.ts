@@ -1,0 +1,11 @@
+import { readFile, stat } from "node:fs/promises";
+
+const maximumBytes = 16 * 1_048_576;
+
+/** The whole content of a regular file of at most 16 MB. */
+export async function readContent(path: string, signal: AbortSignal): Promise<Buffer> {
+  const stats = await stat(path);
+  if (!stats.isFile()) throw new Error(`${path} is not a regular file`);
+  if (stats.size > maximumBytes) throw new Error(`${path} is larger than 16 MB`);
+  return readFile(path, { signal });
+}

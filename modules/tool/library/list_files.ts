@@ -1,0 +1,64 @@
+import { lstat, readdir } from "node:fs/promises";
+import { extname, join } from "node:path";
+import { z } from "zod";
+import { defineTool } from "../tool.ts";
+
+const maximumBytes = 1_048_576;
+const maximumFiles = 500;
+const skippedFolders = new Set([".git", "node_modules"]);
+
+export default defineTool({
+  name: "list_files",
+  description:
+    "Lists the regular files below a directory, sorted by path, without .git, node_modules, symbolic links and files over 1 MB. Paths begin with the directory as given.",
+  parameters: z.strictObject({
+    directory: z.string().min(1),
+    limit: z.int().min(1).max(maximumFiles).default(maximumFiles),
+  }),
+  returns: z.object({
+    files: z.array(z.object({ path: z.string(), size: z.int(), extension: z.string() })),
+    /** Files that were passed over before the limit was reached: too large, symbolic links, special, unreadable. */
+    skipped: z.int(),
+  }),
+  idempotent: true,
+  timeout: 20,
+  async run({ directory, limit }, { signal }) {
+    const files: { path: string; size: number; extension: string }[] = [];
+    let skipped = 0;
+    for await (const path of walk(directory, signal, () => skipped++)) {
+      const stats = await lstat(path).catch(() => undefined);
+      if (stats?.isFile() && stats.size <= maximumBytes) files.push({ path, size: stats.size, extension: extensionOf(path) });
+      else skipped++;
+      if (files.length === limit) break;
+    }
+    return { files, skipped };
+  },
+});
+
+/** Lower case, without the dot; "none" for a name without one. */
+const extensionOf = (path: string) => extname(path).slice(1).toLowerCase() || "none";
+
+/** Everything below `folder` that is not a folder, in the order of the whole paths: a folder sorts as its name with a slash. */
+async function* walk(folder: string, signal: AbortSignal, onUnreadable?: () => void): AsyncGenerator<string> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const sorted = entries
+    .map((entry) => ({ name: entry.name, isFolder: entry.isDirectory(), key: entry.isDirectory() ? `${entry.name}/` : entry.name }))
+    .sort((left, right) => (left.key < right.key ? -1 : 1));
+  for (const { name, isFolder } of sorted) {
+    signal.throwIfAborted();
+    const path = join(folder, name);
+    if (!isFolder) yield path;
+    else if (!skippedFolders.has(name)) yield* walkReadable(path, signal, onUnreadable);
+  }
+}
+
+/** Only the directory asked for has to be readable. */
+async function* walkReadable(folder: string, signal: AbortSignal, onUnreadable?: () => void): AsyncGenerator<string> {
+  try {
+    yield* walk(folder, signal, onUnreadable);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!["EACCES", "EPERM", "ENOENT"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    onUnreadable?.();
+  }
+}
