@@ -78,7 +78,14 @@ export interface EventDeclaration {
 }
 
 /** Delivery of one stored event: at least once; a throw is a failed delivery (retried, then a dead letter). */
-export type EventHandler<State> = (event: EventRecord, call: Omit<Call<State>, "caller">) => unknown | Promise<unknown>;
+export type EventHandler<State> = (event: EventRecord, delivered: Delivered<State>) => unknown;
+
+/** What a handler of events knows beside the event; `meta` is that of a consequence of it. */
+export interface Delivered<State> {
+  readonly state: State;
+  readonly context: ModuleContext;
+  readonly meta: MessageMeta;
+}
 
 export interface Module<State extends AsyncDisposable = AsyncDisposable> {
   /** The domain: `[a-z][a-z0-9_]*`, the same as the file's name. */
@@ -303,8 +310,8 @@ export interface ModuleContext {
   project(options: ProjectionOptions): Promise<Projection>;
   /** Live events, not durable: for waits and progress. */
   observe(patterns: readonly string[], handle: (event: Omit<EventRecord, "seq">) => void): Disposable;
-  /** Delivers stored events that match to `handle`, durably, under this module's consumer `name`; replaces an earlier one. */
-  listen(name: string, patterns: readonly string[], handle: (event: EventRecord) => Promise<unknown> | unknown): Promise<void>;
+  /** Delivers stored events that match to `handle`, durably, under this module's consumer `name`; replaces an earlier one. No patterns: ends it. */
+  listen(name: string, patterns: readonly string[], handle: (event: EventRecord, consequence: MessageMeta) => unknown): Promise<void>;
   /** A new id, ordered by time (ULID). */
   newId(): string;
 }

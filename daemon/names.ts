@@ -27,10 +27,34 @@ export function assertName(text: string): string {
 
 export const domainOf = (name: string): string => name.slice(0, name.indexOf(":"));
 
-/** Does the pattern cover the name? */
+/** Does the pattern cover the name, or every name that another pattern covers? */
 export function matches(pattern: string, name: string): boolean {
-  if (pattern === name || pattern === "*" || pattern === "*:*") return true;
-  const [patternDomain, patternAction] = pattern.split(":");
-  const [domain, action] = name.split(":");
+  if (pattern === name) return true;
+  const [patternDomain, patternAction] = parts(pattern);
+  const [domain, action] = parts(name);
   return (patternDomain === "*" || patternDomain === domain) && (patternAction === "*" || patternAction === action);
+}
+
+/** Can any name match both patterns? */
+export function overlap(left: string, right: string): boolean {
+  const [leftDomain, leftAction] = parts(left);
+  const [rightDomain, rightAction] = parts(right);
+  const meet = (one: string, other: string) => one === other || one === "*" || other === "*";
+  return meet(leftDomain, rightDomain) && meet(leftAction, rightAction);
+}
+
+/** The fewest patterns that cover the given ones without overlapping each other. */
+export function withoutOverlap(patterns: readonly string[]): string[] {
+  const kept = patterns.filter((pattern, index) => {
+    const covers = (other: string, at: number) => at !== index && matches(other, pattern) && (!matches(pattern, other) || at < index);
+    return !patterns.some(covers);
+  });
+  const crossing = kept.some((pattern, index) => kept.slice(index + 1).some((other) => overlap(pattern, other)));
+  return crossing ? ["*"] : kept;
+}
+
+function parts(pattern: string): [domain: string, action: string] {
+  if (pattern === "*") return ["*", "*"];
+  const colon = pattern.indexOf(":");
+  return [pattern.slice(0, colon), pattern.slice(colon + 1)];
 }

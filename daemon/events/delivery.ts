@@ -19,7 +19,7 @@ export interface Listener {
   readonly name: string;
   /** Must not overlap: the server refuses consumers whose filters do. */
   readonly patterns: readonly string[];
-  handle(event: EventRecord): unknown | Promise<unknown>;
+  handle(event: EventRecord): unknown;
 }
 
 export interface DeliveryOptions {
@@ -28,6 +28,8 @@ export interface DeliveryOptions {
   readonly subjects: Subjects;
   readonly deadLetters: DeadLetters;
   readonly log: Logger;
+  /** Handlers wait for it: events may be there before the modules can answer. */
+  readonly ready: Promise<void>;
 }
 
 const maxInFlight = 512;
@@ -126,6 +128,7 @@ export class Delivery implements AsyncDisposable {
       return message.term("not an event");
     }
     try {
+      await this.#options.ready;
       // More deliveries than we ever ask for: earlier ones ended with the process.
       if (message.info.deliveryCount > maxDeliveries) throw new UnansweredDeliveries();
       await listener.handle(event);

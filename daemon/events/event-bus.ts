@@ -74,7 +74,8 @@ export class EventBus implements Events {
       const reason = await this.#whyNot(request);
       if (reason !== undefined) return { status: "skipped", id, reason };
     }
-    const event = this.#event(request, id, caller, meta);
+    // A message that starts a causal tree lends it its id.
+    const event = this.#event(request, id, caller, meta.correlation === meta.id ? { ...meta, correlation: id } : meta);
     const at = dueTime(request);
     if (at !== undefined) return this.#schedule({ event, caller }, at, request.id !== undefined);
     if (isCommand) {
@@ -113,9 +114,10 @@ export class EventBus implements Events {
 
   /** Emits an event of a module's own domain. */
   async emitOwn(name: string, data: unknown, source: string, cause: Partial<MessageMeta>, id?: string): Promise<{ id: string; seq: number }> {
-    const meta: MessageMeta = { id: newId(), correlation: cause.correlation ?? id ?? newId(), hops: 0, ...cause };
+    const eventId = id ?? newId();
+    const meta: MessageMeta = { id: eventId, correlation: eventId, hops: 0, ...cause };
     if (meta.hops > maxHops) throw tooManyHops(name, meta.hops);
-    const event = eventOf(name, data, id ?? newId(), source, meta);
+    const event = eventOf(name, data, eventId, `module/${source}`, meta);
     const { seq } = await this.#options.log.append({ event, deduplicate: id !== undefined });
     return { id: event.id, seq };
   }
@@ -251,7 +253,7 @@ function eventOf(type: string, data: unknown, id: string, source: string, meta: 
     time: new Date().toISOString(),
     source: `reprise/${source}`,
     data,
-    correlation: meta.correlation === meta.id ? id : meta.correlation,
+    correlation: meta.correlation,
     ...(meta.causation !== undefined && { causation: meta.causation }),
     hops: meta.hops,
     ...(meta.run !== undefined && { run: meta.run }),

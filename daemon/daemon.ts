@@ -1,0 +1,195 @@
+/**
+ * Assembles the daemon: owner lock → NATS → streams → event bus → repository → modules → commands → HTTP, and takes it down
+ * in reverse order.
+ */
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import type { Logger } from "pino";
+import type { Config } from "./config.ts";
+import { DeadLetters } from "./events/dead-letters.ts";
+import { Delivery } from "./events/delivery.ts";
+import { consequenceOf } from "./events/envelope.ts";
+import { EventBus } from "./events/event-bus.ts";
+import { EventIndex } from "./events/event-index.ts";
+import { EventLog } from "./events/event-log.ts";
+import { Publisher } from "./events/publisher.ts";
+import { Schedules } from "./events/schedules.ts";
+import { createExpressions } from "./expressions/expressions.ts";
+import { openRepository } from "./git/repository.ts";
+import { seedRepository } from "./git/seed.ts";
+import { type Health, startHttpServer } from "./http.ts";
+import { createMetrics, registerProcessMetrics } from "./metrics.ts";
+import { contextFor, type SharedServices } from "./module-context.ts";
+import { discoverModules, startModules } from "./module-host.ts";
+import { matches } from "./names.ts";
+import { serveCommands } from "./nats/command-service.ts";
+import { connectTo, type Server, startServer } from "./nats/connection.ts";
+import { openRunJournal } from "./nats/run-journal.ts";
+import { openStateStore } from "./nats/state-store.ts";
+import { assertServerVersion, ensureStreams } from "./nats/streams.ts";
+import { subjectsFor } from "./nats/subjects.ts";
+import { acquireOwnerLock } from "./owner-lock.ts";
+import { packageVersion, projectFolder } from "./project.ts";
+import { Router } from "./router.ts";
+
+export interface Daemon extends AsyncDisposable {
+  readonly natsUrl: string;
+  readonly httpUrl: string;
+}
+
+/** Milliseconds that commands under way get to finish at a stop. */
+const drainTime = 2_000;
+
+/**
+ * Starts a daemon and resolves when it is ready.
+ * @param modulesFolder where modules are discovered; the project's own by default
+ * @throws OwnedElsewhereError, ConfigError, ModuleError, or an Error that says what is missing
+ */
+export async function startDaemon(config: Config, log: Logger, signal: AbortSignal, modulesFolder = join(projectFolder, "modules")): Promise<Daemon> {
+  const resources = new AsyncDisposableStack();
+  try {
+    return await assemble(config, log, signal, modulesFolder, resources);
+  } catch (error) {
+    await resources.disposeAsync();
+    throw error;
+  }
+}
+
+async function assemble(config: Config, log: Logger, signal: AbortSignal, modulesFolder: string, resources: AsyncDisposableStack): Promise<Daemon> {
+  let phase: "starting" | "ready" | "stopping" = "starting";
+  await mkdir(config.data, { recursive: true, mode: 0o700 });
+  const lock = resources.use(await acquireOwnerLock(join(config.data, "owner.lock"), { purpose: "data folder" }));
+  const subjects = subjectsFor(config.prefix);
+
+  // Three things that do not need each other: the modules' code, the NATS server, the repository.
+  const loading = discoverModules(modulesFolder);
+  const serving = startServer(config, subjects, { moduleNames: loading.then((modules) => modules.map(({ name }) => name)), log, signal });
+  const opening = openRepository(config.compositions);
+  const [loaded, served, opened] = await Promise.allSettled([loading, serving, opening]);
+  if (served.status === "fulfilled") resources.use(served.value);
+  if (opened.status === "fulfilled") resources.use(opened.value);
+  const modules = settled(loaded);
+  const server: Server = settled(served);
+  const repository = settled(opened);
+
+  const connection = resources.use(await connectTo(server));
+  const { nats } = connection;
+  assertServerVersion(nats.info?.version ?? "unknown");
+  const client = jetstream(nats);
+  const manager = await jetstreamManager(nats);
+  const { logIdentity } = await ensureStreams(manager, subjects);
+
+  const publisher = resources.use(new Publisher(nats, { grouping: server.syncsEveryWrite }));
+  connection.onStatus((connected) => {
+    publisher.setConnected(connected);
+    log[connected ? "info" : "warn"]({ server: server.url }, connected ? "connected to NATS" : "the connection to NATS is lost");
+  });
+  const eventLog = new EventLog({
+    client,
+    manager,
+    publisher,
+    subjects,
+    identity: logIdentity,
+    secret: await readOrMakeSecret(join(config.data, "secret")),
+    largestEvent: Math.min(nats.info?.max_payload ?? largestEvent, largestEvent),
+    log,
+  });
+  const index = resources.use(new EventIndex({ file: join(config.data, "events.sqlite"), log: eventLog, logger: log }));
+  const deadLetters = new DeadLetters({ client, manager, subjects });
+  const expressions = resources.use(createExpressions({ log }));
+
+  const stopping = new AbortController();
+  const router = new Router(stopping.signal);
+  const ready = Promise.withResolvers<void>();
+  const delivery = resources.use(new Delivery({ client, manager, subjects, deadLetters, log, ready: ready.promise }));
+  const bus = new EventBus({ log: eventLog, index, deadLetters, delivery, expressions, commands: router });
+  const schedules = resources.use(
+    new Schedules({ client, manager, subjects, deadLetters, log, fire: (scheduled, repeated) => bus.fire(scheduled, repeated) }),
+  );
+  bus.schedules = schedules;
+
+  await seedRepository(repository, [join(projectFolder, "compositions"), join(projectFolder, "agents")]);
+  const shared: SharedServices = {
+    connection: nats,
+    subjects,
+    router,
+    bus,
+    eventLog,
+    delivery,
+    expressions,
+    repository,
+    journal: openRunJournal({ client, manager, subjects }),
+    log,
+    signal: stopping.signal,
+    stateFor: (module) => openStateStore(client, subjects.bucket(module)),
+  };
+  const host = resources.use(await startModules({ modules, router, log, contextFor: (module) => contextFor(module, shared) }));
+  for (const { module, context, state } of host.running) {
+    const listens = Object.entries(module.listens ?? {});
+    if (listens.length === 0) continue;
+    await delivery.listen({
+      name: module.name,
+      patterns: listens.map(([pattern]) => pattern),
+      handle: (event) => handlerFor(listens, event.type)(event, { state, context, meta: consequenceOf(event) }),
+    });
+  }
+  ready.resolve();
+  await schedules.start();
+  const service = await serveCommands({ connection: nats, router, subjects, version: packageVersion, log });
+
+  const metrics = createMetrics();
+  resources.use(registerProcessMetrics(metrics));
+  const health = (): Health => {
+    const reasons = [...(connection.connected ? [] : ["not connected to NATS"]), ...(repository.problem === undefined ? [] : [repository.problem])];
+    if (phase === "ready" && reasons.length > 0) return { status: "degraded", reasons };
+    return { status: phase };
+  };
+  const http = resources.use(await startHttpServer({ port: config.httpPort, health, metrics, log }));
+
+  const place = join(config.data, "daemon.json");
+  await writeFile(`${place}.new`, `${JSON.stringify({ pid: process.pid, nats: server.url, http: http.url })}\n`);
+  await rename(`${place}.new`, place);
+  resources.defer(() => rm(place, { force: true }));
+  await lock.describe({ url: server.url });
+  phase = "ready";
+
+  return {
+    natsUrl: server.url,
+    httpUrl: http.url,
+    async [Symbol.asyncDispose]() {
+      if (phase === "stopping") return;
+      phase = "stopping";
+      await service.stop();
+      await Promise.race([router.idle(), pause(drainTime)]);
+      stopping.abort(new Error("the daemon stops"));
+      await resources.disposeAsync();
+    },
+  };
+}
+
+/** Bytes; replies of `event:query` and NATS's own default limit are made for it. */
+const largestEvent = 1024 * 1024;
+
+function handlerFor<Handler>(listens: readonly [pattern: string, handler: Handler][], type: string): Handler {
+  const found = listens.find(([pattern]) => matches(pattern, type));
+  if (found === undefined) throw new Error(`no handler for ${type}`);
+  return found[1];
+}
+
+function settled<Value>(result: PromiseSettledResult<Value>): Value {
+  if (result.status === "rejected") throw result.reason;
+  return result.value;
+}
+
+/** 32 random bytes in hexadecimal, kept in the data folder. */
+async function readOrMakeSecret(file: string): Promise<string> {
+  if (!existsSync(file)) {
+    await writeFile(`${file}.new`, randomBytes(32).toString("hex"), { mode: 0o600 });
+    await rename(`${file}.new`, file);
+  }
+  return readFile(file, "utf8");
+}

@@ -1,0 +1,74 @@
+/** Gives one module its view of the daemon. */
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { Logger } from "pino";
+import { consequenceOf, decodeEvent, newId } from "./events/envelope.ts";
+import type { Delivery } from "./events/delivery.ts";
+import type { EventBus } from "./events/event-bus.ts";
+import type { EventLog } from "./events/event-log.ts";
+import type { Caller, Expressions, Module, ModuleContext, Repository, RunJournal, StateStore } from "./module.ts";
+import { ModuleError } from "./module-host.ts";
+import type { Subjects } from "./nats/subjects.ts";
+import type { Router } from "./router.ts";
+
+/** What all modules share. */
+export interface SharedServices {
+  readonly connection: NatsConnection;
+  readonly subjects: Subjects;
+  readonly router: Router;
+  readonly bus: EventBus;
+  readonly eventLog: EventLog;
+  readonly delivery: Delivery;
+  readonly expressions: Expressions;
+  readonly repository: Repository;
+  readonly journal: RunJournal;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  stateFor(module: string): StateStore;
+}
+
+export function contextFor(module: Module, shared: SharedServices): ModuleContext {
+  const { router, bus, delivery, connection, subjects, signal } = shared;
+  const log = shared.log.child({ module: module.name });
+  const self: Caller = { kind: "module", id: module.name };
+  return {
+    log,
+    signal,
+    expressions: shared.expressions,
+    events: bus,
+    state: shared.stateFor(module.name),
+    journal: shared.journal,
+    repository: shared.repository,
+    newId,
+    async emit(name, data, cause = {}, options = {}) {
+      const declared = module.events[name];
+      if (declared === undefined) throw new ModuleError(`module ${module.name} emits ${name}, which it does not declare`);
+      const parsed = declared.schema.safeParse(data);
+      if (!parsed.success) throw new ModuleError(`module ${module.name} emits ${name} with data that its schema refuses: ${parsed.error.message}`);
+      return bus.emitOwn(name, parsed.data, module.name, cause, options.id);
+    },
+    call<Result>(command: string, input: unknown, options: Parameters<ModuleContext["call"]>[2] = {}) {
+      const id = newId();
+      const meta = { id, correlation: id, hops: 0, ...options.cause };
+      return router.call(command, input, options.caller ?? self, meta, options.signal) as Promise<Result>;
+    },
+    setAgentCapabilities: (agent, capabilities) => router.setAgentCapabilities(agent, capabilities),
+    project: (options) => shared.eventLog.project(options, signal),
+    observe(patterns, handle) {
+      const subscriptions = patterns.map((pattern) =>
+        connection.subscribe(subjects.event(pattern), {
+          callback: (error, message) => {
+            const event = error === null ? decodeEvent(message.headers, message.data, 0) : undefined;
+            if (event !== undefined) handle(event);
+          },
+        }),
+      );
+      return {
+        [Symbol.dispose]: () => {
+          for (const subscription of subscriptions) subscription.unsubscribe();
+        },
+      };
+    },
+    listen: (name, patterns, handle) =>
+      delivery.listen({ name: `${module.name}_${name}`, patterns, handle: (event) => handle(event, consequenceOf(event)) }),
+  };
+}

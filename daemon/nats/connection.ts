@@ -1,0 +1,91 @@
+/** The NATS server in use, started by us or the user's own, and the daemon's connection to it. */
+import { join } from "node:path";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { Logger } from "pino";
+import type { Config } from "../config.ts";
+import { projectFolder } from "../project.ts";
+import { startEmbeddedServer } from "./embedded-server.ts";
+import { findNatsServer } from "./find-server.ts";
+import type { Subjects } from "./subjects.ts";
+
+export interface Server extends AsyncDisposable {
+  /** Without credentials: for clients. */
+  readonly url: string;
+  readonly user?: string;
+  readonly password?: string;
+  /** Publishes are grouped then: batches share a sync. */
+  readonly syncsEveryWrite: boolean;
+}
+
+export async function startServer(
+  config: Config,
+  subjects: Subjects,
+  { moduleNames, log, signal }: { moduleNames: Promise<string[]>; log: Logger; signal: AbortSignal },
+): Promise<Server> {
+  if (config.nats.kind === "external") return externalServer(config.nats.url, log);
+  const { path } = await findNatsServer({ cacheDirectory: join(projectFolder, ".cache"), log, signal });
+  const embedded = await startEmbeddedServer({
+    binary: path,
+    directory: join(config.data, "nats"),
+    port: config.nats.port,
+    subjects,
+    moduleConsumers: await moduleNames,
+    log: log.child({ module: "nats-server" }),
+    signal,
+  });
+  return {
+    url: embedded.url,
+    ...embedded.credentials,
+    syncsEveryWrite: true,
+    [Symbol.asyncDispose]: () => embedded[Symbol.asyncDispose](),
+  };
+}
+
+function externalServer(url: string, log: Logger): Server {
+  log.warn({ server: url }, "using a NATS server that is not ours: whether it syncs every write (sync_interval: always) cannot be seen from here");
+  const { username, password, protocol, host } = new URL(url);
+  return {
+    url: `${protocol}//${host}`,
+    ...(username !== "" && { user: decodeURIComponent(username), password: decodeURIComponent(password) }),
+    syncsEveryWrite: false,
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+export interface Connection extends AsyncDisposable {
+  readonly nats: NatsConnection;
+  readonly connected: boolean;
+  onStatus(listener: (connected: boolean) => void): void;
+}
+
+/** Reconnects for ever. @throws when the first connection fails */
+export async function connectTo({ url, user, password }: Server): Promise<Connection> {
+  const nats = await connect({
+    servers: url,
+    name: "reprise",
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 200,
+    pingInterval: 10_000,
+    ...(user !== undefined && { user, pass: password }),
+  });
+  let connected = true;
+  const listeners: ((connected: boolean) => void)[] = [];
+  void (async () => {
+    for await (const { type } of nats.status()) {
+      if (type !== "disconnect" && type !== "reconnect") continue;
+      connected = type === "reconnect";
+      for (const listener of listeners) listener(connected);
+    }
+  })();
+  return {
+    nats,
+    get connected() {
+      return connected;
+    },
+    onStatus: (listener) => listeners.push(listener),
+    async [Symbol.asyncDispose]() {
+      await nats.flush().catch(() => {}); // replies under way; a lost server has none to take
+      await nats.close();
+    },
+  };
+}

@@ -1,0 +1,35 @@
+/** The daemon itself: is it there, and which one. */
+import { z } from "zod";
+import { commandsOf, defineModule } from "../daemon/module.ts";
+
+interface Started extends AsyncDisposable {
+  readonly at: Date;
+}
+
+const command = commandsOf<Started>();
+
+export default defineModule<Started>({
+  name: "system",
+  description: "Asks the daemon about itself.",
+  events: {},
+  commands: {
+    "system:ping": command({
+      description: "Answers at once.",
+      input: z.strictObject({}),
+      output: z.object({ pong: z.literal(true) }),
+      handle: () => ({ pong: true as const }),
+    }),
+    "system:info": command({
+      description: "Tells process, start time and memory.",
+      input: z.strictObject({}),
+      output: z.object({ pid: z.number(), node: z.string(), started_at: z.string(), resident_bytes: z.number() }),
+      handle: (_, { state }) => ({
+        pid: process.pid,
+        node: process.version,
+        started_at: state.at.toISOString(),
+        resident_bytes: process.memoryUsage.rss(),
+      }),
+    }),
+  },
+  start: () => ({ at: new Date(), [Symbol.asyncDispose]: async () => {} }),
+});
