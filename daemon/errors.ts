@@ -83,6 +83,22 @@ export const errorTable = {
   AGENT_NOT_FOUND: { status: 404, retryable: false, meaning: "No agent has this id." },
   RUN_NOT_FOUND: { status: 404, retryable: false, meaning: "No run has this id." },
   RUN_LIMIT_EXCEEDED: { status: 429, retryable: false, meaning: "A run or agent reached one of its limits; details.limit names it." },
+  RUN_ABORTED: { status: 422, retryable: false, meaning: "The pattern gave up with ABORT; the message is its reason." },
+  RUN_DIVERGED: {
+    status: 409,
+    retryable: false,
+    meaning: "The journal does not fit the pattern: the interpreter changed since the run began. Start the run again.",
+  },
+  JUDGEMENT_REQUIRED: {
+    status: 422,
+    retryable: false,
+    meaning: "The pattern marks a judgement point as REQUIRED, and its interpreter has no judgement; details.line.",
+  },
+  STEP_OUTCOME_UNKNOWN: {
+    status: 409,
+    retryable: false,
+    meaning: "The daemon stopped during a step that must not be done twice; somebody has to see whether it was done.",
+  },
   PATTERN_INVALID: { status: 422, retryable: false, meaning: "The pattern cannot be played; details has line and column." },
   TOOL_NOT_FOUND: { status: 404, retryable: false, meaning: "No tool has this name." },
   TOOL_FAILED: { status: 422, retryable: false, meaning: "The tool answered with an error." },
