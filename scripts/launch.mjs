@@ -38,7 +38,9 @@ export async function setUpOrExit() {
 /** npm passes signals on, except SIGKILL: a killed `npm start` must not leave a daemon that its user no longer sees. */
 function stopWithParent(child) {
   const parent = process.ppid;
-  setInterval(() => {
-    if (process.ppid !== parent) child.kill("SIGTERM");
-  }, 250).unref();
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    child.kill("SIGTERM");
+  }, 250);
 }

@@ -6,7 +6,7 @@
  */
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withLock } from "./lock.mjs";
@@ -74,17 +74,8 @@ async function installPackages(addOwner) {
   // Not `npm ci`: from npm 11 on it refuses a lock file that was written where some platform's optional packages were not to be had.
   rmSync(modules, { recursive: true, force: true });
   await npm(["install", "--no-save", "--include=dev"], addOwner);
-  linkOwnCommand();
   writeFileSync(`${marker}-new`, hash);
   renameSync(`${marker}-new`, marker);
-}
-
-/** npm links the commands of dependencies only; with this link `npx reprise` always finds the checkout's own. */
-function linkOwnCommand() {
-  const link = join(modules, ".bin", "reprise");
-  mkdirSync(dirname(link), { recursive: true });
-  rmSync(link, { force: true });
-  symlinkSync(join("..", "..", "scripts", "reprise.mjs"), link);
 }
 
 async function installNode(node, addOwner) {
