@@ -1,0 +1,41 @@
+import type { Context, SlotStatistics, Tally } from "../statistics.ts";
+import type { Policy } from "./policy.ts";
+
+/** Observations that the coarser estimate is worth: with as many of its own, an estimate counts half. */
+const priorWeight = 1;
+const leastExploration = 0.02;
+
+/**
+ * Mostly the candidate with the best estimated reward in this context, sometimes any.
+ *
+ * The estimate leans on coarser contexts as long as there are few observations: the mean in exactly this context is drawn towards
+ * the average of the means in the contexts that share one value, and those towards the mean over all contexts. Candidates
+ * without any outcome come first, with equal odds. Then any candidate is explored with probability ε = candidates / outcomes,
+ * never below 2 %.
+ */
+export const bestSoFar: Policy = {
+  name: "best_so_far",
+  version: "1",
+  odds(candidates, context, statistics) {
+    const scores = candidates.map(({ id }) => estimate(id, context, statistics));
+    const counts = candidates.map(({ id }) => statistics.overall(id).count);
+    const untried = counts.filter((count) => count === 0).length;
+    if (untried > 0) return { scores, probabilities: counts.map((count) => (count === 0 ? 1 / untried : 0)) };
+
+    const outcomes = counts.reduce((sum, count) => sum + count, 0);
+    const exploration = Math.max(leastExploration, Math.min(1, candidates.length / outcomes));
+    const best = scores.indexOf(Math.max(...scores));
+    const explored = exploration / candidates.length;
+    return { scores, probabilities: scores.map((_, index) => (index === best ? 1 - exploration + explored : explored)) };
+  },
+};
+
+function estimate(candidate: string, context: Context, statistics: SlotStatistics): number {
+  const overall = statistics.overall(candidate);
+  const mean = overall.count === 0 ? 0 : overall.total / overall.count;
+  const alongside = statistics.alongside(context, candidate).map((tally) => drawn(tally, mean));
+  const coarser = alongside.length === 0 ? mean : alongside.reduce((sum, value) => sum + value, 0) / alongside.length;
+  return drawn(statistics.within(context, candidate), coarser);
+}
+
+const drawn = ({ count, total }: Readonly<Tally>, towards: number) => (total + priorWeight * towards) / (count + priorWeight);

@@ -1,0 +1,214 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
+import { createPolicyModule, type PolicyModuleOptions } from "../../modules/policy/index.ts";
+import { MemoryEventLog } from "../harness/memory-log.ts";
+import { createStateStore, startModule, type TestOptions } from "../harness/module-context.ts";
+
+const failsWith = (code: ErrorCode) => (error: unknown) => error instanceof CodedError && error.code === code;
+const start = (options: TestOptions = {}, policy: PolicyModuleOptions = {}) => startModule(createPolicyModule(policy), options);
+
+/** A repeatable source of numbers in [0, 1). */
+function seeded(seed: number) {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 4_294_967_296;
+  };
+}
+
+const candidates = [{ id: "red" }, { id: "green" }, { id: "blue" }];
+
+interface Selected {
+  decision_id: string;
+  choice: string;
+  probability: number;
+  scores: Record<string, number>;
+  policy: string;
+  version: string;
+}
+
+describe("policy:select", () => {
+  it("tries every candidate before it trusts any, then mostly takes the best for the context", async () => {
+    await using policy = await start({}, { random: seeded(1) });
+    const best: Record<string, string> = { day: "red", night: "blue" };
+    const right = { early: 0, late: 0 };
+    const tried = new Set<string>();
+    for (let round = 0; round < 400; round++) {
+      const time = round % 2 === 0 ? "day" : "night";
+      const selected = await policy.call<Selected>("policy:select", { slot: "lamp", context: { time }, candidates });
+      if (round < 3) tried.add(selected.choice);
+      if (round < 100 && selected.choice === best[time]) right.early++;
+      if (round >= 300 && selected.choice === best[time]) right.late++;
+      await policy.call("policy:outcome", { decision_id: selected.decision_id, reward: selected.choice === best[time] ? 1 : 0 });
+    }
+    assert.equal(tried.size, 3);
+    assert.ok(right.late >= 95, `only ${right.late} of the last 100 were right`);
+    assert.ok(right.early < right.late);
+  });
+
+  it("leans on coarser contexts for one that it has never seen", async () => {
+    await using policy = await start({}, { random: seeded(2) });
+    for (let round = 0; round < 60; round++) {
+      const { decision_id, choice } = await policy.call<Selected>("policy:select", {
+        slot: "s",
+        context: { kind: "text", size: round % 3 },
+        candidates,
+      });
+      await policy.call("policy:outcome", { decision_id, reward: choice === "green" ? 1 : 0 });
+    }
+    const { scores } = await policy.call<Selected>("policy:select", { slot: "s", context: { kind: "text", size: 99 }, candidates });
+    assert.ok((scores.green ?? 0) > 0.5 && (scores.red ?? 1) < 0.5);
+  });
+
+  it("logs exactly the probability with which it chooses", async () => {
+    const log = new MemoryEventLog();
+    await using policy = await start({ log }, { random: seeded(3) });
+    for (const { id } of candidates.concat(candidates, candidates, candidates)) {
+      const { decision_id } = await policy.call<Selected>("policy:select", { slot: "s", candidates: [{ id }] });
+      await policy.call("policy:outcome", { decision_id, reward: id === "green" ? 1 : 0 });
+    }
+    const rounds = 4_000;
+    const counts: Record<string, number> = {};
+    const logged: Record<string, number> = {};
+    for (let round = 0; round < rounds; round++) {
+      const { choice, probability } = await policy.call<Selected>("policy:select", { slot: "s", candidates });
+      counts[choice] = (counts[choice] ?? 0) + 1;
+      logged[choice] = probability;
+    }
+    // ε = 3 candidates / 12 outcomes = 0.25.
+    assert.ok(Math.abs((logged.green ?? 0) - (0.75 + 0.25 / 3)) < 1e-12);
+    for (const { id } of candidates) {
+      const expected = logged[id] ?? 0;
+      const deviation = Math.sqrt((expected * (1 - expected)) / rounds);
+      assert.ok(Math.abs((counts[id] ?? 0) / rounds - expected) < 4 * deviation, `${id}: ${counts[id]} of ${rounds}, odds ${expected}`);
+    }
+    const event = log.ofType("policy:selected").at(-1)?.data as Selected & { context: object; candidates: object[] };
+    assert.equal(event.probability, logged[event.choice]);
+    assert.deepEqual([event.policy, event.version, event.context, event.candidates], ["best_so_far", "1", {}, candidates]);
+  });
+
+  it("never stops exploring", async () => {
+    await using policy = await start();
+    for (let round = 0; round < 400; round++) {
+      const { decision_id, choice } = await policy.call<Selected>("policy:select", { slot: "s", candidates });
+      await policy.call("policy:outcome", { decision_id, reward: choice === "green" ? 1 : 0 });
+    }
+    const odds = new Set<number>();
+    for (let round = 0; round < 300; round++)
+      odds.add((await policy.call<Selected>("policy:select", { slot: "s", candidates })).probability);
+    assert.ok(
+      [...odds].every((probability) => Math.abs(probability - (0.98 + 0.02 / 3)) < 1e-12 || Math.abs(probability - 0.02 / 3) < 1e-12),
+    );
+  });
+
+  it("chooses with equal odds under uniform", async () => {
+    await using policy = await start();
+    const selected = await policy.call<Selected>("policy:select", { slot: "s", candidates, policy: "uniform" });
+    assert.equal(selected.probability, 1 / 3);
+    assert.equal(selected.policy, "uniform");
+  });
+
+  it("refuses no candidates, one twice, nested contexts and unknown policies", async () => {
+    await using policy = await start();
+    for (const wrong of [
+      { candidates: [] },
+      { candidates: [{ id: "a" }, { id: "a" }] },
+      { candidates, context: { a: { b: 1 } } },
+      { candidates, policy: "oracle" },
+    ]) {
+      await assert.rejects(policy.call("policy:select", { slot: "s", ...wrong }), failsWith("REQUEST_INVALID"));
+    }
+  });
+});
+
+describe("policy:outcome", () => {
+  it("joins exactly once, also when it comes several times at once", async () => {
+    const log = new MemoryEventLog();
+    await using policy = await start({ log });
+    const { decision_id } = await policy.call<Selected>("policy:select", { slot: "s", candidates });
+    const outcome = () => policy.call<{ joined: boolean }>("policy:outcome", { decision_id, reward: 1 });
+    const answers = await Promise.all([outcome(), outcome(), outcome()]);
+    assert.deepEqual(answers.map(({ joined }) => joined).sort(), [false, false, true]);
+    assert.deepEqual(await outcome(), { joined: false });
+    assert.equal(log.ofType("policy:outcome_recorded").length, 1);
+    const { slots } = await policy.call("policy:stats", { slot: "s" });
+    assert.equal(slots[0].outcomes, 1);
+  });
+
+  it("counts success as 1 and failure as 0", async () => {
+    await using policy = await start();
+    for (const success of [true, false]) {
+      const { decision_id } = await policy.call<Selected>("policy:select", { slot: "s", candidates: [{ id: "only" }] });
+      await policy.call("policy:outcome", { decision_id, success });
+    }
+    const { slots } = await policy.call("policy:stats", {});
+    assert.deepEqual(slots, [{ slot: "s", selections: 2, outcomes: 2, candidates: [{ id: "only", outcomes: 2, mean_reward: 0.5 }] }]);
+  });
+
+  it("refuses an unknown decision, no outcome at all, and rewards that are not finite", async () => {
+    await using policy = await start();
+    await assert.rejects(policy.call("policy:outcome", { decision_id: "none", reward: 1 }), failsWith("DECISION_UNKNOWN"));
+    const { decision_id } = await policy.call<Selected>("policy:select", { slot: "s", candidates });
+    for (const reward of [Number.NaN, Number.POSITIVE_INFINITY, 1e300, "1"]) {
+      await assert.rejects(policy.call("policy:outcome", { decision_id, reward }), failsWith("REQUEST_INVALID"));
+    }
+    await assert.rejects(policy.call("policy:outcome", { decision_id }), failsWith("REQUEST_INVALID"));
+    assert.deepEqual(await policy.call("policy:outcome", { decision_id, reward: 1 }), { joined: true });
+  });
+
+  it("comes too late for a selection that is no longer remembered", async () => {
+    await using policy = await start({}, { remembered: 2 });
+    const select = () => policy.call<Selected>("policy:select", { slot: "s", candidates });
+    const [first, second] = [await select(), await select(), await select()];
+    await assert.rejects(policy.call("policy:outcome", { decision_id: first?.decision_id, reward: 1 }), failsWith("DECISION_UNKNOWN"));
+    assert.deepEqual(await policy.call("policy:outcome", { decision_id: second?.decision_id, reward: 1 }), { joined: true });
+  });
+});
+
+describe("what a policy learned", () => {
+  it("survives a restart, with and without its snapshot, and is counted once", async () => {
+    const log = new MemoryEventLog();
+    const state = createStateStore();
+    let pending: string;
+    let before: unknown;
+    {
+      await using policy = await start({ log, state });
+      for (let round = 0; round < 20; round++) {
+        const { decision_id, choice } = await policy.call<Selected>("policy:select", {
+          slot: `s${round % 2}`,
+          context: { round },
+          candidates,
+        });
+        await policy.call("policy:outcome", { decision_id, reward: choice.length });
+      }
+      pending = (await policy.call<Selected>("policy:select", { slot: "s0", candidates })).decision_id;
+      before = await policy.call("policy:stats", {});
+    }
+    for (const store of [state, createStateStore()]) {
+      await using policy = await start({ log, state: store });
+      assert.deepEqual(await policy.call("policy:stats", {}), before);
+    }
+    {
+      await using policy = await start({ log, state });
+      assert.deepEqual(await policy.call("policy:outcome", { decision_id: pending, reward: 1 }), { joined: true });
+    }
+    await using policy = await start({ log, state });
+    assert.deepEqual(await policy.call("policy:outcome", { decision_id: pending, reward: 1 }), { joined: false });
+    const { slots } = await policy.call("policy:stats", { slot: "s0" });
+    assert.equal(slots[0].outcomes, 11);
+  });
+
+  it("is rebuilt from the log when the snapshot is of another one", async () => {
+    const state = createStateStore();
+    {
+      await using policy = await start({ log: new MemoryEventLog("first"), state });
+      const { decision_id } = await policy.call<Selected>("policy:select", { slot: "s", candidates });
+      await policy.call("policy:outcome", { decision_id, reward: 1 });
+    }
+    await using policy = await start({ log: new MemoryEventLog("second"), state });
+    await policy.call("policy:select", { slot: "s", candidates });
+    const { slots } = await policy.call("policy:stats", { slot: "s" });
+    assert.deepEqual([slots[0].selections, slots[0].outcomes], [1, 0]);
+  });
+});
