@@ -27,6 +27,13 @@ export function assertName(text: string): string {
 
 export const domainOf = (name: string): string => name.slice(0, name.indexOf(":"));
 
+const compositionGrammar = /^[a-z0-9][a-z0-9_.-]{0,63}$/;
+const deviceNames = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)/;
+
+/** A name of a composition: safe as a file name on every system, so no `..`, no dot or `.lock` at the end, no device name. */
+export const isCompositionName = (text: string): boolean =>
+  compositionGrammar.test(text) && !text.includes("..") && !text.endsWith(".") && !text.endsWith(".lock") && !deviceNames.test(text);
+
 /** Does the pattern cover the name, or every name that another pattern covers? */
 export function matches(pattern: string, name: string): boolean {
   if (pattern === name) return true;

@@ -77,6 +77,7 @@ export async function openRepository(folder: string, options: { url?: string } =
   }
 
   async function entryAt(path: string, commit?: string): Promise<TreeEntry | undefined> {
+    if (commit && !(await objects.isPresent(commit))) return undefined;
     const tip = commit ?? (await head());
     return tip ? objects.entry((await objects.commit(tip)).tree, path) : undefined;
   }

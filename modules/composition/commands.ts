@@ -1,0 +1,167 @@
+/** The commands on compositions as such: list, get, create, save, delete, validate. */
+import { z } from "zod";
+import { CodedError } from "../../daemon/errors.ts";
+import { type Call, commandsOf, type RepositoryFile } from "../../daemon/module.ts";
+import { assertDerivedFieldsKept, type CompositionFields, compositionName, compositionTypes, readComposition } from "./content.ts";
+import type { State } from "./state.ts";
+import { type Composition, fieldsOf, parseAuthor, parseReference, pathOf } from "./store.ts";
+
+const command = commandsOf<State>();
+
+const type = z.enum(compositionTypes);
+const commit = z.string().regex(/^[0-9a-f]{40}$/, "expected the full id of a commit");
+const content = z.string().describe("YAML text");
+const author = z.string().min(1).max(200).optional().describe("Name <email>, or a name alone");
+const message = z.string().min(1).max(10_000).optional().describe("message of the commit");
+const issue = z.object({ message: z.string(), line: z.number(), column: z.number(), path: z.string().optional() });
+type Issue = z.output<typeof issue>;
+
+export const compositionCommands = {
+  "composition:list": command({
+    description: "Lists the compositions at HEAD; an invalid file is listed with what is wrong in it.",
+    input: z.strictObject({ type: type.optional() }),
+    output: z.object({
+      compositions: z.array(
+        z.object({
+          name: z.string(),
+          type,
+          valid: z.boolean(),
+          version: z.string().optional(),
+          description: z.string().optional(),
+          tags: z.array(z.string()).optional(),
+          issues: z.array(issue).optional(),
+        }),
+      ),
+    }),
+    async handle(input, { state }) {
+      const compositions = await state.store.list(input.type && [input.type]);
+      return { compositions: compositions.map(summarise) };
+    },
+  }),
+
+  "composition:get": command({
+    description: "Reads a composition: the newest, the newest commit of a version (name@1.0.0), or at a commit (name@<commit>).",
+    input: z.strictObject({ name: z.string().min(1).max(200), version: z.string().max(100).optional(), commit: commit.optional() }),
+    output: z.object({
+      name: z.string(),
+      type,
+      version: z.string().optional().describe("absent if the text is invalid"),
+      commit: z.string().describe("the commit it was read at: `based_on` of a save"),
+      content,
+      data: z.record(z.string(), z.unknown()).optional().describe("the text as JSON; absent if the text is invalid"),
+      issues: z.array(issue).optional(),
+    }),
+    async handle({ name, ...at }, { state }) {
+      const found = await state.store.get({ ...parseReference(name), ...at });
+      const place = { name: found.name, type: found.type, commit: found.commit, content: found.file.content };
+      if (found.fields instanceof CodedError) return { ...place, issues: issuesOf(found.fields) };
+      return { ...place, version: found.fields.version, data: found.fields };
+    },
+  }),
+
+  "composition:validate": command({
+    description: "Checks a YAML text, or the composition of a name, and says what is wrong with line and column.",
+    input: z.strictObject({ content: content.optional(), name: z.string().max(200).optional(), type: type.optional() }),
+    output: z.object({ valid: z.boolean(), issues: z.array(issue) }),
+    async handle({ content: given, name, type: expectedType }, { state }) {
+      if (given === undefined && name === undefined) throw invalidRequest("give `content`, or the `name` of a composition");
+      try {
+        if (given !== undefined) readComposition(given, { name, type: expectedType });
+        else fieldsOf(await state.store.get(parseReference(name as string)));
+        return { valid: true, issues: [] };
+      } catch (error) {
+        if (error instanceof CodedError && error.code === "COMPOSITION_INVALID") return { valid: false, issues: issuesOf(error) };
+        throw error;
+      }
+    },
+  }),
+
+  "composition:create": command({
+    description: "Adds a new composition. The name must not exist yet, in any type.",
+    input: z.strictObject({ type, name: compositionName, content, author, message }),
+    output: z.object({ name: z.string(), type, version: z.string(), commit: z.string() }),
+    async handle(input, call) {
+      const fields = readComposition(input.content, input);
+      assertDerivedFieldsKept(undefined, fields, input.content);
+      const existing = await call.state.store.find(input.name);
+      if (existing) throw stale(`there is already a ${existing.type} ${input.name}`, existing.file);
+      const text = input.message ?? `composition(${input.name}): create ${fields.version}`;
+      const written = await write(call, { ...input, file: null, content: input.content, message: text });
+      await announce(call, "composition:created", input.type, fields, written);
+      return { name: input.name, type: input.type, version: fields.version, commit: written.commit };
+    },
+  }),
+
+  "composition:save": command({
+    description: "Replaces the text of a composition that was read at `based_on`; refuses it if the file changed since.",
+    input: z.strictObject({ name: compositionName, content, based_on: commit, author, message }),
+    output: z.object({ name: z.string(), version: z.string(), commit: z.string() }),
+    async handle(input, call) {
+      const current = await call.state.store.get({ name: input.name });
+      const base = await call.state.store.get({ name: input.name, commit: input.based_on });
+      if (base.file.blob !== current.file.blob) throw stale(`${input.name} changed since ${input.based_on}`, current.file);
+      if (input.content === current.file.content) throw invalidRequest(`the content of ${input.name} is unchanged`);
+      const fields = readComposition(input.content, current);
+      const before = current.fields instanceof CodedError ? undefined : current.fields;
+      if (before) assertDerivedFieldsKept(before, fields, input.content);
+      const text = input.message ?? `composition(${input.name}): save ${fields.version}`;
+      const written = await write(call, { ...input, type: current.type, file: current.file, message: text });
+      await announce(call, "composition:saved", current.type, fields, written);
+      return { name: input.name, version: fields.version, commit: written.commit };
+    },
+  }),
+
+  "composition:delete": command({
+    description: "Removes a composition; its history and its decisions stay.",
+    input: z.strictObject({ name: compositionName, based_on: commit.optional(), author, message }),
+    output: z.object({ name: z.string(), commit: z.string() }),
+    async handle(input, call) {
+      const current = await call.state.store.get({ name: input.name });
+      const base = input.based_on ? await call.state.store.get({ name: input.name, commit: input.based_on }) : current;
+      if (base.file.blob !== current.file.blob) throw stale(`${input.name} changed since ${input.based_on}`, current.file);
+      const text = input.message ?? `composition(${input.name}): delete`;
+      const written = await write(call, { ...input, type: current.type, file: current.file, content: null, message: text });
+      await call.context.emit("composition:deleted", { name: input.name, type: current.type, ...written }, call.meta);
+      return { name: input.name, commit: written.commit };
+    },
+  }),
+};
+
+interface Change {
+  readonly type: Composition["type"];
+  readonly name: string;
+  /** What it is based on; null = must not exist. */
+  readonly file: RepositoryFile | null;
+  readonly content: string | null;
+  readonly message: string;
+  readonly author?: string | undefined;
+}
+
+async function write({ context, caller }: Call<State>, change: Change): Promise<{ commit: string; author: string }> {
+  const path = pathOf(change.type, change.name);
+  const person = parseAuthor(change.author) ?? (caller.kind === "agent" ? parseAuthor(caller.id) : undefined);
+  const info = await context.repository.commit({
+    message: change.message,
+    ...(person && { author: person }),
+    files: { [path]: change.content },
+    expected: { [path]: change.file?.blob ?? null },
+  });
+  return { commit: info.commit, author: info.author.name };
+}
+
+function announce({ context, meta }: Call<State>, event: string, ofType: string, { name, version }: CompositionFields, written: object) {
+  return context.emit(event, { name, type: ofType, version, ...written }, meta);
+}
+
+function summarise({ name, type: ofType, fields }: Composition) {
+  if (fields instanceof CodedError) return { name, type: ofType, valid: false, issues: issuesOf(fields) };
+  const { version, description, tags } = fields;
+  return { name, type: ofType, valid: true, version, description, tags };
+}
+
+const issuesOf = (error: CodedError): Issue[] => error.details.issues as Issue[];
+
+const invalidRequest = (text: string): CodedError => new CodedError("REQUEST_INVALID", text, { issues: [{ message: text, path: [] }] });
+
+const stale = (text: string, file: RepositoryFile): CodedError =>
+  new CodedError("COMPOSITION_STALE", text, { path: file.path, blob: file.blob });

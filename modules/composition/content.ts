@@ -1,0 +1,88 @@
+/** What a composition's text must hold. Unknown fields are the user's and are kept. */
+import { isDeepStrictEqual } from "node:util";
+import { z } from "zod";
+import { CodedError } from "../../daemon/errors.ts";
+import { isCompositionName } from "../../daemon/names.ts";
+import { invalidYaml, readYaml } from "../../daemon/yaml.ts";
+
+export const compositionTypes = ["orchestration", "profile", "component"] as const;
+export type CompositionType = (typeof compositionTypes)[number];
+
+/** Semantic Versioning 2.0. */
+const semver = /^(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?$/;
+/** What the daemon writes itself, from outcome events and by fork and merge. */
+const derivedFields = ["performance", "lineage"] as const;
+
+export const compositionName = z.string().refine(isCompositionName, "expected lower case letters, digits, _ . - (at most 64), no ..");
+const nameList = z.array(z.string());
+
+export const compositionFields = z.looseObject({
+  name: compositionName,
+  type: z.enum(compositionTypes),
+  version: z.string().regex(semver, "expected a semantic version such as 1.0.0"),
+  description: z.string().optional(),
+  author: z.string().optional(),
+  tags: nameList.optional(),
+  extends: z.union([z.string(), nameList]).optional(),
+  mixins: nameList.optional(),
+  components: z.array(z.union([z.string(), z.looseObject({ name: z.string() })])).optional(),
+  variables: z.record(z.string(), z.unknown()).optional(),
+  capabilities: nameList.optional(),
+  requirements: z.union([nameList, z.record(z.string(), z.unknown())]).optional(),
+  lineage: z.record(z.string(), z.unknown()).optional(),
+  orchestration_logic: z.looseObject({ strategy: z.string().optional() }).optional(),
+  performance: z.record(z.string(), z.unknown()).optional(),
+  learnings: z.array(z.unknown()).optional(),
+});
+export type CompositionFields = z.output<typeof compositionFields>;
+
+/**
+ * Reads and checks a composition.
+ * @param expected what the file's place says; a text that says otherwise is invalid
+ * @throws CodedError COMPOSITION_INVALID with details.issues [{message, line, column, path}]
+ */
+export function readComposition(text: string, expected: { name?: string; type?: CompositionType } = {}): CompositionFields {
+  const yaml = readYaml(text);
+  const parsed = compositionFields.safeParse(yaml.data);
+  const issues = parsed.success ? [] : parsed.error.issues.map(({ message, path }) => ({ message, path }));
+  for (const field of ["name", "type"] as const) {
+    const given = parsed.data?.[field];
+    if (given !== undefined && expected[field] !== undefined && given !== expected[field]) {
+      issues.push({ message: `is "${given}" but must be "${expected[field]}"`, path: [field] });
+    }
+  }
+  if (parsed.data?.type === "orchestration" && parsed.data.name.endsWith("_decisions")) {
+    issues.push({ message: 'must not end with "_decisions", which names the file of a pattern\'s decisions', path: ["name"] });
+  }
+  if (parsed.success && issues.length === 0) return parsed.data;
+  throw invalidYaml(
+    issues.map(({ message, path }) => {
+      const { line, column } = yaml.locate(path);
+      return { message, line, column, path: path.join(".") };
+    }),
+  );
+}
+
+/** @throws CodedError COMPOSITION_INVALID if a field that the daemon derives differs */
+export function assertDerivedFieldsKept(before: CompositionFields | undefined, after: CompositionFields, text: string): void {
+  const yaml = readYaml(text);
+  const edited = derivedFields.filter((field) => !isDeepStrictEqual(before?.[field], after[field]));
+  if (edited.length === 0) return;
+  const message = "is written by the daemon and cannot be edited by hand";
+  throw invalidYaml(
+    edited.map((field) => {
+      const { line, column } = yaml.locate([field]);
+      return { message, line, column, path: field };
+    }),
+  );
+}
+
+/** The fields of a text, or what is wrong with it. */
+export function tryReadComposition(text: string, expected: { name?: string; type?: CompositionType }): CompositionFields | CodedError {
+  try {
+    return readComposition(text, expected);
+  } catch (error) {
+    if (error instanceof CodedError) return error;
+    throw error;
+  }
+}

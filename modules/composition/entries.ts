@@ -1,0 +1,70 @@
+/** Decisions as YAML: how an entry is written and how a file of them is read. Pure. */
+import { z } from "zod";
+import { CodedError } from "../../daemon/errors.ts";
+import { readYaml } from "../../daemon/yaml.ts";
+
+/** What is known of a decision; the data of `composition:decision_tracked`, and an entry of the decisions file. */
+export const decisionEntry = z.looseObject({
+  id: z.string(),
+  time: z.string().describe("RFC 3339"),
+  decision: z.unknown(),
+  context: z.unknown().optional(),
+  options: z.array(z.unknown()).optional(),
+  outcome: z.unknown().optional(),
+  confidence: z.number().optional(),
+  reason: z.string().optional(),
+  agent: z.string().optional(),
+  run: z.string().optional(),
+});
+export type DecisionEntry = z.output<typeof decisionEntry>;
+
+const fieldOrder = ["id", "time", "decision", "context", "options", "outcome", "confidence", "reason", "agent", "run"];
+const wordsGrammar = /^[A-Za-z_](?:[A-Za-z0-9_./ -]*[A-Za-z0-9_./-])?$/;
+const reservedWords = /^(?:true|false|null|yes|no|on|off|y|n)$/i;
+const lineWidth = 100;
+
+/** One element of the YAML sequence, ending with a newline; one field a line, so that `git blame` and `git diff` can tell. */
+export function renderEntry(entry: DecisionEntry): string {
+  const fields = fieldOrder.filter((field) => entry[field] !== undefined);
+  return fields.map((field, position) => `${position === 0 ? "- " : "  "}${field}:${renderValue(entry[field], 4)}`).join("");
+}
+
+/** The entries of a decisions file. @throws CodedError COMPOSITION_INVALID */
+export function readEntries(text: string): DecisionEntry[] {
+  const { data } = readYaml(text);
+  const parsed = z.array(decisionEntry).safeParse(data ?? []);
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.map(({ message, path }) => ({ message, path: path.join("."), line: 1, column: 1 }));
+  throw new CodedError("COMPOSITION_INVALID", `not a sequence of decisions: ${issues[0]?.path}: ${issues[0]?.message}`, { issues });
+}
+
+/** A value after its key: on the same line if it is short, else one line per element of its first levels. */
+function renderValue(value: unknown, indent: number): string {
+  const inline = typeof value === "string" && wordsGrammar.test(value) && !reservedWords.test(value) ? value : JSON.stringify(value);
+  if (typeof value !== "object" || value === null || inline.length <= lineWidth || indent > 8) return ` ${inline}\n`;
+  const margin = " ".repeat(indent);
+  const lines = Array.isArray(value)
+    ? value.map((item) => `${margin}-${renderValue(item, 12)}`)
+    : Object.entries(value).map(([key, item]) => `${margin}${JSON.stringify(key)}:${renderValue(item, indent + 2)}`);
+  return `\n${lines.join("")}`;
+}
+
+const limits = { bytes: 32 * 1024, depth: 24, keyLength: 200 };
+
+/** Holds a decision to what a file can bear. @throws CodedError REQUEST_INVALID */
+export function assertRecordable(value: unknown): void {
+  const message = findExcess(value, 0) ?? (Buffer.byteLength(JSON.stringify(value)) > limits.bytes ? "is larger than 32 KB" : undefined);
+  if (message) throw new CodedError("REQUEST_INVALID", `The decision ${message}`, { issues: [{ message, path: [] }] });
+}
+
+function findExcess(value: unknown, depth: number): string | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  if (depth >= limits.depth) return `is nested deeper than ${limits.depth} levels`;
+  for (const [key, item] of Object.entries(value)) {
+    if (key.length > limits.keyLength) return `has a key longer than ${limits.keyLength} characters`;
+    if (key === "__proto__") return 'has the key "__proto__"';
+    const excess = findExcess(item, depth + 1);
+    if (excess) return excess;
+  }
+  return undefined;
+}

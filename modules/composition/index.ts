@@ -1,0 +1,53 @@
+/**
+ * The domain `composition`: patterns, profiles and components as YAML in git, and the decisions that agents took on them.
+ *
+ * Reading order: content (what a text must hold), store (files of the repository), commands; entries, segments (decisions as
+ * files), projection (from the event log into git), decisions (reading back), decision-commands.
+ */
+import { z } from "zod";
+import { defineModule } from "../../daemon/module.ts";
+import { compositionCommands } from "./commands.ts";
+import { compositionTypes } from "./content.ts";
+import { decisionCommands } from "./decision-commands.ts";
+import { decisionEntry } from "./entries.ts";
+import { DecisionProjection, recordedEvent, trackedEvent } from "./projection.ts";
+import { DecisionSegments } from "./segments.ts";
+import type { State } from "./state.ts";
+import { CompositionStore } from "./store.ts";
+
+const change = z.object({ name: z.string(), type: z.enum(compositionTypes), commit: z.string(), author: z.string() });
+const versionedChange = change.extend({ version: z.string() });
+
+export default defineModule<State>({
+  name: "composition",
+  description: "Patterns, profiles and components in git, and the decisions taken on them.",
+  commands: { ...compositionCommands, ...decisionCommands },
+  events: {
+    "composition:created": { description: "A composition was added.", schema: versionedChange },
+    "composition:saved": { description: "A composition has a new text.", schema: versionedChange },
+    "composition:deleted": { description: "A composition was removed.", schema: change },
+    [trackedEvent]: {
+      description: "A decision was taken; it is on its way into git.",
+      schema: decisionEntry.extend({ pattern: z.string(), version: z.string() }),
+    },
+    [recordedEvent]: {
+      description: "Decisions are in git.",
+      schema: z.object({
+        commit: z.string(),
+        author: z.string(),
+        decisions: z.array(z.object({ id: z.string(), pattern: z.string() })),
+      }),
+    },
+  },
+  async start(context) {
+    const segments = new DecisionSegments(context.repository);
+    const projection = new DecisionProjection(context, segments);
+    await projection.start();
+    return {
+      store: new CompositionStore(context.repository),
+      segments,
+      projection,
+      [Symbol.asyncDispose]: () => projection[Symbol.asyncDispose](),
+    };
+  },
+});

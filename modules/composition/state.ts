@@ -1,0 +1,10 @@
+import type { DecisionProjection } from "./projection.ts";
+import type { DecisionSegments } from "./segments.ts";
+import type { CompositionStore } from "./store.ts";
+
+/** What the module keeps while it runs. */
+export interface State extends AsyncDisposable {
+  readonly store: CompositionStore;
+  readonly segments: DecisionSegments;
+  readonly projection: DecisionProjection;
+}

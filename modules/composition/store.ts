@@ -1,0 +1,121 @@
+/** Compositions as files of the repository. */
+import { CodedError } from "../../daemon/errors.ts";
+import type { CommitAuthor, Repository, RepositoryFile } from "../../daemon/module.ts";
+import { isCompositionName } from "../../daemon/names.ts";
+import { type CompositionFields, type CompositionType, compositionTypes, tryReadComposition } from "./content.ts";
+
+const rememberedFiles = 5_000;
+const commitGrammar = /^[0-9a-f]{40}$/;
+const decisionsFile = /_decisions\.yaml$/;
+
+export const pathOf = (type: CompositionType, name: string): string => `${type}s/${name}.yaml`;
+
+export interface Composition {
+  readonly name: string;
+  readonly type: CompositionType;
+  /** The commit it was read at. */
+  readonly commit: string;
+  readonly file: RepositoryFile;
+  /** What it says, or why it is invalid. */
+  readonly fields: CompositionFields | CodedError;
+}
+
+export interface Reference {
+  readonly name: string;
+  readonly version?: string;
+  readonly commit?: string;
+}
+
+/** Splits `name`, `name@version` and `name@commit`. */
+export function parseReference(text: string): Reference {
+  const [name = "", at] = text.split("@", 2);
+  if (at === undefined) return { name };
+  return commitGrammar.test(at) ? { name, commit: at } : { name, version: at };
+}
+
+export class CompositionStore {
+  readonly #repository: Repository;
+  /** Blob id → fields: a text is read once, whichever commits have it. */
+  readonly #fields = new Map<string, CompositionFields | CodedError>();
+
+  constructor(repository: Repository) {
+    this.#repository = repository;
+  }
+
+  /**
+   * At HEAD, at a commit, or at the newest commit whose file has the version.
+   * @throws CodedError COMPOSITION_NOT_FOUND
+   */
+  async get(reference: Reference): Promise<Composition> {
+    const found = isCompositionName(reference.name) ? await this.#find(reference) : undefined;
+    if (found) return found;
+    const at = reference.version ?? reference.commit;
+    throw new CodedError("COMPOSITION_NOT_FOUND", `There is no composition ${reference.name}${at ? `@${at}` : ""}`, { ...reference });
+  }
+
+  /** The composition at HEAD, undefined if there is none. */
+  async find(name: string): Promise<Composition | undefined> {
+    return isCompositionName(name) ? this.#find({ name }) : undefined;
+  }
+
+  async list(types: readonly CompositionType[] = compositionTypes): Promise<Composition[]> {
+    const commit = await this.#repository.head();
+    if (!commit) return [];
+    const found: Composition[] = [];
+    for (const type of types) {
+      for (const path of await this.#repository.list(`${type}s`, commit)) {
+        const name = path.slice(type.length + 2, -".yaml".length);
+        if (!path.endsWith(".yaml") || !isCompositionName(name) || (type === "orchestration" && decisionsFile.test(path))) continue;
+        const composition = await this.#read(type, name, commit);
+        if (composition) found.push(composition);
+      }
+    }
+    return found;
+  }
+
+  async #find({ name, version, commit }: Reference): Promise<Composition | undefined> {
+    const tip = commit ?? (await this.#repository.head());
+    if (!tip) return undefined;
+    for (const type of compositionTypes) {
+      const current = await this.#read(type, name, tip);
+      if (current && (version === undefined || versionOf(current) === version)) return current;
+      const earlier = version === undefined ? undefined : await this.#findVersion(type, name, version);
+      if (earlier) return earlier;
+    }
+    return undefined;
+  }
+
+  async #findVersion(type: CompositionType, name: string, version: string): Promise<Composition | undefined> {
+    for await (const { commit } of this.#repository.log({ path: pathOf(type, name) })) {
+      const composition = await this.#read(type, name, commit);
+      if (composition && versionOf(composition) === version) return composition;
+    }
+    return undefined;
+  }
+
+  async #read(type: CompositionType, name: string, commit: string): Promise<Composition | undefined> {
+    const file = await this.#repository.read(pathOf(type, name), commit);
+    if (!file) return undefined;
+    const key = `${file.blob} ${type} ${name}`;
+    const fields = this.#fields.get(key) ?? tryReadComposition(file.content, { name, type });
+    this.#fields.set(key, fields);
+    if (this.#fields.size > rememberedFiles) this.#fields.delete(this.#fields.keys().next().value as string);
+    return { name, type, commit, file, fields };
+  }
+}
+
+/** Undefined for an invalid text. */
+export const versionOf = ({ fields }: Composition): string | undefined => (fields instanceof CodedError ? undefined : fields.version);
+
+/** The fields of a composition that must be valid. @throws CodedError COMPOSITION_INVALID */
+export function fieldsOf({ fields }: Composition): CompositionFields {
+  if (fields instanceof CodedError) throw fields;
+  return fields;
+}
+
+/** `Name <email>` or a name alone. */
+export function parseAuthor(text: string | undefined): CommitAuthor | undefined {
+  if (!text) return undefined;
+  const parts = /^([^<>]*)<([^<>]+)>$/.exec(text);
+  return parts ? { name: (parts[1] as string).trim(), email: (parts[2] as string).trim() } : { name: text, email: "reprise@localhost" };
+}
