@@ -67,7 +67,7 @@ async function assemble(config: Config, log: Logger, signal: AbortSignal, module
 
   // Three things that do not need each other: the modules' code, the NATS server, the repository.
   const loading = discoverModules(modulesFolder);
-  const serving = startServer(config, subjects, { moduleNames: loading.then((modules) => modules.map(({ name }) => name)), log, signal });
+  const serving = startServer(config, subjects, { loading, log, signal });
   const opening = openRepository(config.compositions);
   const [loaded, served, opened] = await Promise.allSettled([loading, serving, opening]);
   if (served.status === "fulfilled") resources.use(served.value);

@@ -118,6 +118,9 @@ export interface EmitRequest {
   condition?: string;
 }
 
+/** On whose behalf, as part of what, and until when: the part of a `Call` that an emit needs. */
+export type EmitCall = Pick<Call<unknown>, "caller" | "meta" | "signal">;
+
 export interface EmitResult {
   status: "emitted" | "scheduled" | "skipped" | "handled" | "duplicate";
   id: string;
@@ -179,7 +182,7 @@ export interface RedriveResult {
 
 /** The event bus itself; the module `event` gives it a wire. Other modules emit with `ModuleContext.emit`. */
 export interface Events {
-  emit(request: EmitRequest, caller: Caller, meta: MessageMeta, signal?: AbortSignal): Promise<EmitResult>;
+  emit(request: EmitRequest, call: EmitCall): Promise<EmitResult>;
   emitBatch(requests: readonly EmitRequest[], caller: Caller, meta: MessageMeta): Promise<EmitResult[]>;
   query(query: EventQuery): Promise<EventPage>;
   trace(id: string): Promise<EventTree>;

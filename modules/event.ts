@@ -55,8 +55,9 @@ export default defineModule<NoState>({
       input: emission.partial({ event: true }).extend({ events: z.array(emission).min(1).max(1_000).optional() }),
       output: z.union([emitted, z.object({ results: z.array(emitted) })]),
       capability: () => undefined, // checked on the target
-      async handle({ events, event, ...rest }, { context, caller, meta, signal }) {
-        if (event !== undefined && events === undefined) return context.events.emit({ event, ...rest }, caller, meta, signal);
+      async handle({ events, event, ...rest }, call) {
+        const { context, caller, meta } = call;
+        if (event !== undefined && events === undefined) return context.events.emit({ event, ...rest }, call);
         if (events === undefined || Object.keys(rest).length > 0 || event !== undefined) {
           throw new CodedError("REQUEST_INVALID", "event:emit: expected either event, with its data, or events alone");
         }

@@ -10,6 +10,7 @@ import { covers, emitTarget } from "../capabilities.ts";
 import { CodedError } from "../errors.ts";
 import type {
   Caller,
+  EmitCall,
   EmitRequest,
   EmitResult,
   EventPage,
@@ -67,7 +68,8 @@ export class EventBus implements Events {
     this.#schedules = schedules;
   }
 
-  async emit(request: EmitRequest, caller: Caller, meta: MessageMeta, signal?: AbortSignal): Promise<EmitResult> {
+  async emit(request: EmitRequest, call: EmitCall): Promise<EmitResult> {
+    const { caller, meta } = call;
     const isCommand = this.#admit(request, caller, meta);
     const id = request.id ?? newId();
     if (request.condition !== undefined) {
@@ -79,7 +81,7 @@ export class EventBus implements Events {
     const at = dueTime(request);
     if (at !== undefined) return this.#schedule({ event, caller }, at, request.id !== undefined);
     if (isCommand) {
-      const result = await this.#options.commands.call(request.event, request.data ?? {}, caller, { ...meta, id }, signal);
+      const result = await this.#options.commands.call(request.event, request.data ?? {}, caller, { ...meta, id }, call.signal);
       return { status: "handled", id, result };
     }
     return this.#store(event, request.id !== undefined);

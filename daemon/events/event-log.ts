@@ -3,6 +3,7 @@
  *
  * 1. `append` resolves only when the stream acknowledged the event (the durability point).
  * 2. An id given by a client is stored once: by the server's memory of recent ids, under a name that outsiders cannot guess.
+ *    A repetition that this process knows of is not even published, so that live subscribers do not see it twice.
  */
 import { createHmac } from "node:crypto";
 import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JetStreamManager, type OrderedConsumerOptions } from "@nats-io/jetstream";
@@ -35,10 +36,14 @@ export interface Append {
 }
 
 const largestBatch = 500;
+/** Ids from clients that this process remembers itself; the server and the event index know the others. */
+const rememberedIds = 100_000;
 
 export class EventLog {
   readonly identity: string;
   readonly #options: EventLogOptions;
+  /** Id → its acknowledgement, under way or arrived; oldest first. */
+  readonly #recent = new Map<string, Promise<Acknowledgement>>();
 
   constructor(options: EventLogOptions) {
     this.identity = options.identity;
@@ -46,13 +51,29 @@ export class EventLog {
   }
 
   /** @throws CodedError EVENT_TOO_LARGE, EVENT_OUTCOME_UNKNOWN, EVENT_LOG_UNAVAILABLE */
-  append(append: Append): Promise<Acknowledgement> {
-    return this.#options.publisher.publish(this.#outgoing(append));
+  async append(append: Append): Promise<Acknowledgement> {
+    if (!append.deduplicate) return this.#options.publisher.publish(this.#outgoing(append));
+    const { id } = append.event;
+    const known = await this.#recent.get(id)?.catch(() => undefined); // a failed attempt says nothing: try again
+    if (known !== undefined) return { seq: known.seq, duplicate: true };
+    const acknowledged = this.#options.publisher.publish(this.#outgoing(append));
+    this.#remember(id, acknowledged);
+    return acknowledged;
   }
 
-  /** All or none, in consecutive sequences. */
-  appendAll(appends: readonly Append[]): Promise<Acknowledgement[]> {
-    return this.#options.publisher.publishAtomically(appends.map((append) => this.#outgoing(append)));
+  /** All or none, in consecutive sequences; but what this process knows to be stored is left out. */
+  async appendAll(appends: readonly Append[]): Promise<Acknowledgement[]> {
+    const known = await Promise.all(
+      appends.map(({ event, deduplicate }) => (deduplicate ? this.#recent.get(event.id)?.catch(() => undefined) : undefined)),
+    );
+    const fresh = appends.filter((_, index) => known[index] === undefined);
+    const stored = fresh.length === 0 ? [] : await this.#options.publisher.publishAtomically(fresh.map((append) => this.#outgoing(append)));
+    for (const [index, { event, deduplicate }] of fresh.entries()) {
+      const acknowledgement = stored[index];
+      if (deduplicate && acknowledgement !== undefined) this.#remember(event.id, Promise.resolve(acknowledgement));
+    }
+    const next = stored.values();
+    return known.map((earlier) => (earlier === undefined ? (next.next().value as Acknowledgement) : { seq: earlier.seq, duplicate: true }));
   }
 
   async read(seq: number): Promise<EventRecord | undefined> {
@@ -103,6 +124,12 @@ export class EventLog {
       });
     }
     return { subject: this.#options.subjects.event(event.type), headers, payload };
+  }
+
+  #remember(id: string, acknowledged: Promise<Acknowledgement>): void {
+    this.#recent.set(id, acknowledged);
+    acknowledged.catch(() => this.#recent.delete(id));
+    if (this.#recent.size > rememberedIds) this.#recent.delete(this.#recent.keys().next().value as string);
   }
 
   #privateId(id: string): string {

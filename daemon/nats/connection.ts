@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import type { Config } from "../config.ts";
+import type { Module } from "../module.ts";
 import { projectFolder } from "../project.ts";
 import { startEmbeddedServer } from "./embedded-server.ts";
 import { findNatsServer } from "./find-server.ts";
@@ -20,7 +21,7 @@ export interface Server extends AsyncDisposable {
 export async function startServer(
   config: Config,
   subjects: Subjects,
-  { moduleNames, log, signal }: { moduleNames: Promise<string[]>; log: Logger; signal: AbortSignal },
+  { loading, log, signal }: { loading: Promise<readonly Module[]>; log: Logger; signal: AbortSignal },
 ): Promise<Server> {
   if (config.nats.kind === "external") return externalServer(config.nats.url, log);
   const { path } = await findNatsServer({ cacheDirectory: join(projectFolder, ".cache"), log, signal });
@@ -29,7 +30,7 @@ export async function startServer(
     directory: join(config.data, "nats"),
     port: config.nats.port,
     subjects,
-    moduleConsumers: await moduleNames,
+    moduleConsumers: (await loading).map(({ name }) => name),
     log: log.child({ module: "nats-server" }),
     signal,
   });

@@ -33,7 +33,6 @@ export async function ensureStreams(manager: JetStreamManager, subjects: Subject
   const common = {
     storage: StorageType.File,
     retention: RetentionPolicy.Limits,
-    discard: DiscardPolicy.New,
     allow_direct: true,
     duplicate_window: duplicateWindow,
   };
@@ -41,13 +40,12 @@ export async function ensureStreams(manager: JetStreamManager, subjects: Subject
     ...common,
     name: streams.events,
     subjects: [captured.events],
-    discard: DiscardPolicy.Old, // an operator's limit means rotation here; elsewhere a refusal
     allow_atomic: true,
     metadata: { [identityKey]: newId() },
   });
-  await ensure(manager, { ...common, name: streams.runs, subjects: [captured.runs] });
+  await ensure(manager, { ...common, name: streams.runs, subjects: [captured.runs], discard: DiscardPolicy.New });
   await ensure(manager, { ...common, name: streams.schedules, subjects: [captured.schedules], allow_msg_schedules: true });
-  await ensure(manager, { ...common, name: streams.dead, subjects: [captured.dead] });
+  await ensure(manager, { ...common, name: streams.dead, subjects: [captured.dead], discard: DiscardPolicy.New });
 
   const logIdentity = events.config.metadata?.[identityKey];
   if (logIdentity === undefined) throw new Error(`the stream ${streams.events} was not made by Reprise: it lacks the metadata ${identityKey}`);
