@@ -24,14 +24,14 @@ const contextSchema = z
   .record(z.string().max(64), z.union([z.string().max(256), z.number(), z.boolean(), z.null()]))
   .refine((context) => Object.keys(context).length <= 32, "at most 32 keys");
 const candidate = z.object({ id: z.string().min(1).max(128), features: z.record(z.string(), z.unknown()).optional() });
-const choice = {
+const reply = z.object({
   decision_id: z.string(),
   choice: z.string(),
   probability: z.number().describe("of this choice, when it was made"),
   scores: z.record(z.string(), z.number()).describe("what the policy thought of each candidate; higher is better"),
   policy: z.string(),
   version: z.string(),
-};
+});
 
 export interface PolicyModuleOptions extends LedgerOptions {
   /** Uniform in [0, 1). */
@@ -45,8 +45,9 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
     description: "Chooses among candidates by what their outcomes were, and logs every choice with its odds.",
     commands: {
       "policy:select": command({
-        description: "Chooses one of the candidates. The reply's decision_id joins the outcome to it.",
-        input: z.object({
+        description:
+          "Chooses one of the candidates. The reply's decision_id joins the outcome to it. A request with the same id (ce-id) gets the same answer.",
+        input: z.strictObject({
           slot,
           context: contextSchema.default({}),
           candidates: z
@@ -56,9 +57,11 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
             .refine((candidates) => new Set(candidates.map(({ id }) => id)).size === candidates.length, "ids must be unique"),
           policy: policyNames.default("best_so_far"),
         }),
-        output: z.object(choice),
+        output: reply,
         async handle({ slot, context, candidates, policy: name }, { state, context: daemon, meta }) {
           await state.ledger.caughtUp();
+          const answered = state.ledger.answered(meta.id, slot, candidates);
+          if (answered !== undefined) return reply.parse(answered);
           const policy = policies[name];
           const odds = policy.odds(candidates, context, state.ledger.statistics(slot));
           const index = draw(odds.probabilities, random());
@@ -79,7 +82,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
       "policy:outcome": command({
         description: "Says how a selection turned out. The first outcome counts; a repeated one answers joined: false.",
         input: z
-          .object({
+          .strictObject({
             decision_id: z.string().min(1).max(128),
             reward: z.number().min(-1e6).max(1e6).optional(),
             success: z.boolean().optional(),
@@ -125,7 +128,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
       }),
       "policy:stats": command({
         description: "What was selected and how it was rewarded, by slot and candidate.",
-        input: z.object({ slot: slot.optional() }),
+        input: z.strictObject({ slot: slot.optional() }),
         output: z.object({
           slots: z.array(
             z.object({
@@ -146,7 +149,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
     events: {
       "policy:selected": {
         description: "A choice was made, with the odds it had.",
-        schema: z.object({ ...choice, slot: z.string(), context: contextSchema, candidates: z.array(candidate) }),
+        schema: reply.extend({ slot: z.string(), context: contextSchema, candidates: z.array(candidate) }),
       },
       "policy:outcome_recorded": {
         description: "A selection got its outcome.",

@@ -13,7 +13,12 @@ export interface Selected {
   readonly decision_id: string;
   readonly slot: string;
   readonly context: Context;
+  readonly candidates: readonly { readonly id: string }[];
   readonly choice: string;
+  readonly probability: number;
+  readonly scores: Readonly<Record<string, number>>;
+  readonly policy: string;
+  readonly version: string;
 }
 
 export interface Recorded {
@@ -44,6 +49,8 @@ interface SlotSnapshot {
 }
 
 const eventsPerSnapshot = 1_000;
+/** Requests that are recognised when they are repeated: a run that resumes after a crash asks again for its last step. */
+const maximumRequests = 1_000;
 const positionKey = "position";
 /** Slots have any name; keys of the store do not. */
 const slotKey = (slot: string) => `slot.${Buffer.from(slot).toString("base64url")}`;
@@ -57,6 +64,8 @@ export class Ledger implements AsyncDisposable {
   readonly #context: ModuleContext;
   readonly #maximumRemembered: number;
   readonly #remembered = new Map<string, Remembered>();
+  /** The latest selections by the id of the request that they answered. */
+  readonly #requests = new Map<string, Selected>();
   readonly #slots = new Map<string, Slot>();
   #log: string | undefined;
   #sinceSnapshot = 0;
@@ -95,6 +104,13 @@ export class Ledger implements AsyncDisposable {
     return this.#remembered.get(id);
   }
 
+  /** What a request with this id was answered, if it asked the same. */
+  answered(request: string, slot: string, candidates: Selected["candidates"]): Selected | undefined {
+    const selected = this.#requests.get(request);
+    const isSame = selected?.slot === slot && identity(selected.candidates) === identity(candidates);
+    return isSame ? selected : undefined;
+  }
+
   statistics(slot: string): SlotStatistics {
     return this.#slots.get(slot)?.statistics ?? new SlotStatistics();
   }
@@ -122,19 +138,21 @@ export class Ledger implements AsyncDisposable {
       this.#log = position.log;
       this.#slots.clear();
       this.#remembered.clear();
+      this.#requests.clear();
     }
     for (const event of events) {
-      if (event.type === "policy:selected") this.#select(event.data as Selected, event.seq);
+      if (event.type === "policy:selected") this.#select(event.data as Selected, event);
       else this.#record(event.data as Recorded, event.seq);
     }
     this.#sinceSnapshot += events.length;
     if (this.#sinceSnapshot >= eventsPerSnapshot) await this.#snapshot();
   }
 
-  #select({ decision_id: id, slot, context, choice }: Selected, seq: number): void {
+  #select(selected: Selected, { seq, causation }: EventRecord): void {
+    const { decision_id: id, slot, context, choice } = selected;
     if (this.#remembered.has(id)) return;
-    this.#remembered.set(id, { slot, context, choice, seq, joined: false });
-    if (this.#remembered.size > this.#maximumRemembered) this.#remembered.delete(this.#remembered.keys().next().value as string);
+    keep(this.#remembered, id, { slot, context, choice, seq, joined: false }, this.#maximumRemembered);
+    if (causation !== undefined) keep(this.#requests, causation, selected, maximumRequests);
     this.#count(slot, seq, (statistics) => statistics.selections++);
   }
 
@@ -168,4 +186,12 @@ export class Ledger implements AsyncDisposable {
     if (oldest !== undefined) await this.#context.state.put(positionKey, { log, seq: oldest.seq - 1 } satisfies LogPosition);
     this.#sinceSnapshot = 0;
   }
+}
+
+const identity = (candidates: Selected["candidates"]): string => JSON.stringify(candidates.map(({ id }) => id));
+
+/** Adds an entry and drops the oldest when there are too many. */
+function keep<Value>(entries: Map<string, Value>, key: string, value: Value, maximum: number): void {
+  entries.set(key, value);
+  if (entries.size > maximum) entries.delete(entries.keys().next().value as string);
 }

@@ -102,6 +102,24 @@ describe("policy:select", () => {
     );
   });
 
+  it("answers a repeated request as before, also after a restart, and another question under its id anew", async () => {
+    const log = new MemoryEventLog();
+    const as = { meta: { id: "RUN/7" } };
+    const ask = { slot: "s", candidates, policy: "uniform" };
+    let first: Selected;
+    {
+      await using policy = await start({ log });
+      first = await policy.call<Selected>("policy:select", ask, as);
+      await policy.call("policy:stats", {});
+      assert.deepEqual(await policy.call("policy:select", ask, as), first);
+    }
+    await using policy = await start({ log });
+    assert.deepEqual(await policy.call("policy:select", ask, as), first);
+    assert.equal(log.ofType("policy:selected").length, 1);
+    const other = await policy.call<Selected>("policy:select", { ...ask, slot: "t" }, as);
+    assert.notEqual(other.decision_id, first.decision_id);
+  });
+
   it("chooses with equal odds under uniform", async () => {
     await using policy = await start();
     const selected = await policy.call<Selected>("policy:select", { slot: "s", candidates, policy: "uniform" });
