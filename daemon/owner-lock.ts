@@ -3,7 +3,8 @@
  *
  * The lock itself is an operating-system lock, held through an SQLite transaction that never ends: the kernel grants it to
  * exactly one process and drops it when that process dies, however it dies. So there are no stale locks to judge, no
- * process ids to compare and no takeover to race for. A JSON file beside it only tells the refused who the owner is.
+ * process ids to compare and no takeover to race for. (No other code of the process may open the file: closing it would drop
+ * the lock.) A JSON file beside it only tells the refused who the owner is.
  */
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";

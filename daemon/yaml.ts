@@ -39,10 +39,11 @@ export function readYaml(text: string): YamlText {
   const lines = new LineCounter();
   lines.addNewLine(0);
   for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", end + 1)) lines.addNewLine(end + 1);
-  const at = (message: string, offset: number, path?: string): YamlIssue => {
+  const placeOf = (offset: number) => {
     const { line, col } = lines.linePos(Math.min(offset, text.length));
-    return { message, line, column: col, ...(path && { path }) };
+    return { line, column: col };
   };
+  const at = (message: string, offset: number, path?: string): YamlIssue => ({ message, ...placeOf(offset), ...(path && { path }) });
 
   const refusal = scanTokens(text);
   if (refusal) throw invalidYaml([at(refusal.message, refusal.offset)]);
@@ -58,7 +59,7 @@ export function readYaml(text: string): YamlText {
         for (let length = path.length; length >= 0; length--) {
           const node = length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
           const range = (node as Node | undefined)?.range;
-          if (range) return at("", range[0]);
+          if (range) return placeOf(range[0]);
         }
         return { line: 1, column: 1 };
       },

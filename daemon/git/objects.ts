@@ -10,6 +10,7 @@ import { CodedError } from "../errors.ts";
 import type { DurableFiles } from "./durable-files.ts";
 
 const cachedObjects = 500;
+const cachedBlobBytes = 64 * 1024;
 
 /** Objects never change, so what was parsed once is kept. */
 export class ObjectReader {
@@ -17,6 +18,7 @@ export class ObjectReader {
   readonly #packs = {};
   readonly #trees = new Map<string, TreeEntry[]>();
   readonly #commits = new Map<string, CommitObject>();
+  readonly #blobs = new Map<string, Uint8Array>();
 
   constructor(gitdir: string) {
     this.gitdir = gitdir;
@@ -31,8 +33,12 @@ export class ObjectReader {
     return this.#remember(this.#trees, oid, async () => (await git.readTree({ ...this.#place, oid })).tree);
   }
 
-  blob(oid: string): Promise<Uint8Array> {
-    return this.#guard(oid, async () => (await git.readBlob({ ...this.#place, oid })).blob);
+  async blob(oid: string): Promise<Uint8Array> {
+    const known = this.#blobs.get(oid);
+    if (known) return known;
+    const { blob } = await this.#guard(oid, () => git.readBlob({ ...this.#place, oid }));
+    if (blob.length <= cachedBlobBytes) this.#keep(this.#blobs, oid, blob);
+    return blob;
   }
 
   /** Keeps what was just written, so that the next commit need not read it. */
@@ -46,6 +52,7 @@ export class ObjectReader {
 
   /** Is the object there, as far as can be told without unpacking it? An empty file, as a power failure leaves it, is not. */
   async isPresent(oid: string): Promise<boolean> {
+    if (this.#commits.has(oid)) return true;
     const stats = await lstat(loosePath(this.gitdir, oid)).catch(() => undefined);
     if (stats) return stats.size > 0;
     return git.readObject({ ...this.#place, oid, format: "deflated" }).then(

@@ -47,6 +47,7 @@ export async function openRepository(folder: string, options: { url?: string } =
   let isSound = false;
   let problem: string | undefined;
   let queue: Promise<unknown> = Promise.resolve();
+  let sharedHead: Promise<string | undefined> | undefined;
   let isClosed = false;
 
   /**
@@ -64,8 +65,18 @@ export async function openRepository(folder: string, options: { url?: string } =
     isSound = true;
   }
 
+  /** Calls at the same time share one look at the disk; our own commits end the sharing, so they are seen at once. */
+  function head(): Promise<string | undefined> {
+    if (sharedHead) return sharedHead;
+    const reading = findHead().finally(() => {
+      if (sharedHead === reading) sharedHead = undefined;
+    });
+    sharedHead = reading;
+    return reading;
+  }
+
   /** The tip; where it is torn, the newest commit of the reflog that can still be read. */
-  async function head(): Promise<string | undefined> {
+  async function findHead(): Promise<string | undefined> {
     try {
       return (await readHead(gitdir)).commit;
     } catch (error) {
@@ -113,6 +124,7 @@ export async function openRepository(folder: string, options: { url?: string } =
       const changed = changes.filter(({ from, to }) => from !== to);
       objects.rememberCommit(oid, commit);
       if (await workTree.publish(tip, oid, changed, request.files)) {
+        sharedHead = undefined;
         const info = describeCommit(oid, commit);
         await appendReflog(gitdir, tip, info).catch(() => undefined);
         return info;

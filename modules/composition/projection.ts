@@ -14,7 +14,7 @@ import type { DecisionSegments } from "./segments.ts";
 export const trackedEvent = "composition:decision_tracked";
 export const recordedEvent = "composition:decision_recorded";
 
-/** Decisions that come while a commit is young share the next one. */
+/** Decisions that come within this time of a commit's begin share the next one; a backlog does not wait. */
 const groupingMilliseconds = 100;
 const decisionsPerCommit = 250;
 
@@ -103,7 +103,7 @@ export class DecisionProjection implements AsyncDisposable {
       throw error;
     }
     const rest = groupingMilliseconds - (performance.now() - began);
-    if (rest > 0) await delay(rest, undefined, { signal: this.#context.signal }).catch(() => undefined);
+    if (rest > 0 && events.length < decisionsPerCommit) await delay(rest, undefined, { signal: this.#context.signal }).catch(() => undefined);
   }
 
   /** What of the events git does not have yet. */
