@@ -11,7 +11,7 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { DeadLetters } from "./events/dead-letters.ts";
-import { Delivery } from "./events/delivery.ts";
+import { Delivery, deliveryPauses } from "./events/delivery.ts";
 import { consequenceOf } from "./events/envelope.ts";
 import { EventBus } from "./events/event-bus.ts";
 import { EventIndex } from "./events/event-index.ts";
@@ -25,6 +25,7 @@ import { type Health, startHttpServer } from "./http.ts";
 import { createMetrics, registerProcessMetrics } from "./metrics.ts";
 import { contextFor, type SharedServices } from "./module-context.ts";
 import { discoverModules, startModules } from "./module-host.ts";
+import type { Module } from "./module.ts";
 import { matches } from "./names.ts";
 import { serveCommands } from "./nats/command-service.ts";
 import { connectTo, type Server, startServer } from "./nats/connection.ts";
@@ -46,27 +47,37 @@ const drainTime = 2_000;
 
 /**
  * Starts a daemon and resolves when it is ready.
- * @param modulesFolder where modules are discovered; the project's own by default
+ * @param loading the modules to run; by default all that are in `modules/`
  * @throws OwnedElsewhereError, ConfigError, ModuleError, or an Error that says what is missing
  */
-export async function startDaemon(config: Config, log: Logger, signal: AbortSignal, modulesFolder = join(projectFolder, "modules")): Promise<Daemon> {
+export async function startDaemon(
+  config: Config,
+  log: Logger,
+  signal: AbortSignal,
+  loading: Promise<readonly Module[]> = discoverModules(join(projectFolder, "modules")),
+): Promise<Daemon> {
   const resources = new AsyncDisposableStack();
   try {
-    return await assemble(config, log, signal, modulesFolder, resources);
+    return await assemble(config, log, signal, loading, resources);
   } catch (error) {
     await resources.disposeAsync();
     throw error;
   }
 }
 
-async function assemble(config: Config, log: Logger, signal: AbortSignal, modulesFolder: string, resources: AsyncDisposableStack): Promise<Daemon> {
+async function assemble(
+  config: Config,
+  log: Logger,
+  signal: AbortSignal,
+  loading: Promise<readonly Module[]>,
+  resources: AsyncDisposableStack,
+): Promise<Daemon> {
   let phase: "starting" | "ready" | "stopping" = "starting";
   await mkdir(config.data, { recursive: true, mode: 0o700 });
   const lock = resources.use(await acquireOwnerLock(join(config.data, "owner.lock"), { purpose: "data folder" }));
   const subjects = subjectsFor(config.prefix);
 
   // Three things that do not need each other: the modules' code, the NATS server, the repository.
-  const loading = discoverModules(modulesFolder);
   const serving = startServer(config, subjects, { loading, log, signal });
   const opening = openRepository(config.compositions);
   const [loaded, served, opened] = await Promise.allSettled([loading, serving, opening]);
@@ -105,14 +116,14 @@ async function assemble(config: Config, log: Logger, signal: AbortSignal, module
   const stopping = new AbortController();
   const router = new Router(stopping.signal);
   const ready = Promise.withResolvers<void>();
-  const delivery = resources.use(new Delivery({ client, manager, subjects, deadLetters, log, ready: ready.promise }));
+  const delivery = resources.use(new Delivery({ client, manager, subjects, deadLetters, log, ready: ready.promise, pauses: deliveryPauses }));
   const bus = new EventBus({ log: eventLog, index, deadLetters, delivery, expressions, commands: router });
   const schedules = resources.use(
     new Schedules({ client, manager, subjects, deadLetters, log, fire: (scheduled, repeated) => bus.fire(scheduled, repeated) }),
   );
   bus.schedules = schedules;
 
-  await seedRepository(repository, [join(projectFolder, "compositions"), join(projectFolder, "agents")]);
+  await seedRepository(repository, { compositions: join(projectFolder, "compositions"), agents: join(projectFolder, "agents") });
   const shared: SharedServices = {
     connection: nats,
     subjects,

@@ -19,16 +19,14 @@ export class ModuleError extends Error {
   override readonly name = "ModuleError";
 }
 
-/** Loads `<folder>/<name>.ts` and `<folder>/<name>/index.ts`, in the order of their names. @throws ModuleError */
+/** Loads `<folder>/<name>.ts` and `<folder>/<name>/index.ts`, in the order of their names. @throws ModuleError naming the file */
 export async function discoverModules(folder: string): Promise<Module[]> {
   const entries = await readdir(folder, { withFileTypes: true });
   const files = entries
     .map((entry) => (entry.isDirectory() ? join(entry.name, "index.ts") : entry.name))
     .filter((file) => file.endsWith(".ts") && existsSync(join(folder, file)))
     .sort();
-  const modules = await Promise.all(files.map((file) => load(folder, file)));
-  checkTogether(modules);
-  return modules;
+  return Promise.all(files.map((file) => load(folder, file)));
 }
 
 async function load(folder: string, file: string): Promise<Module> {
@@ -39,7 +37,6 @@ async function load(folder: string, file: string): Promise<Module> {
   if (typeof module?.start !== "function") throw new ModuleError(`modules/${file} has no module as its default export`);
   const expected = file.replace(/(\/index)?\.ts$/, "");
   if (module.name !== expected) throw new ModuleError(`modules/${file} calls itself "${module.name}"; expected "${expected}"`);
-  checkAlone(module);
   return module;
 }
 
@@ -87,13 +84,18 @@ export interface ModuleHostOptions {
   contextFor(module: Module): ModuleContext;
 }
 
-/** All modules, started. Disposing stops them in reverse order, each within a deadline. */
+/**
+ * Checks and starts all modules, in their order. Disposing stops them in reverse order, each within a deadline.
+ * @throws ModuleError naming the culprit; those that had started are stopped
+ */
 export async function startModules({ modules, router, log, contextFor }: ModuleHostOptions): Promise<AsyncDisposable & { running: RunningModule[] }> {
+  for (const module of modules) checkAlone(module);
+  checkTogether(modules);
   for (const module of modules) router.declare(module);
   const running: RunningModule[] = [];
   const stop = async () => {
     for (const { module, state } of running.splice(0).reverse()) {
-      await within(stopDeadline, `module ${module.name} did not stop`, state[Symbol.asyncDispose]()).catch((error: unknown) => {
+      await within(stopDeadline, "it did not stop", state[Symbol.asyncDispose]()).catch((error: unknown) => {
         log.error({ error, module: module.name }, "a module did not stop cleanly");
       });
     }
@@ -101,10 +103,7 @@ export async function startModules({ modules, router, log, contextFor }: ModuleH
   try {
     for (const module of modules) {
       const context = contextFor(module);
-      const state = await within(startDeadline, `module ${module.name} did not start`, module.start(context)).catch((error: unknown) => {
-        throw new ModuleError(`module ${module.name} failed to start: ${error instanceof Error ? error.message : error}`, { cause: error });
-      });
-      running.push({ module, context, state });
+      running.push({ module, context, state: await start(module, context) });
     }
   } catch (error) {
     await stop();
@@ -114,7 +113,15 @@ export async function startModules({ modules, router, log, contextFor }: ModuleH
   return { running, [Symbol.asyncDispose]: stop };
 }
 
-async function within<Result>(milliseconds: number, complaint: string, work: Promise<Result> | Result | PromiseLike<Result>): Promise<Result> {
+async function start(module: Module, context: ModuleContext): Promise<AsyncDisposable> {
+  try {
+    return await within(startDeadline, "it did not start", module.start(context));
+  } catch (error) {
+    throw new ModuleError(`module ${module.name} failed to start: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
+}
+
+async function within<Result>(milliseconds: number, complaint: string, work: Result | PromiseLike<Result>): Promise<Result> {
   const overdue = Promise.withResolvers<never>();
   const timer = setTimeout(() => overdue.reject(new Error(`${complaint} within ${milliseconds / 1000} s`)), milliseconds);
   try {

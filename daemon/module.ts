@@ -78,7 +78,10 @@ export interface EventDeclaration {
 }
 
 /** Delivery of one stored event: at least once; a throw is a failed delivery (retried, then a dead letter). */
-export type EventHandler<State> = (event: EventRecord, delivered: Delivered<State>) => unknown;
+export type EventHandler<State> = {
+  // A method, so that a module with a state of its own is also a `Module`: each gets back the state that it made.
+  handle(event: EventRecord, delivered: Delivered<State>): unknown;
+}["handle"];
 
 /** What a handler of events knows beside the event; `meta` is that of a consequence of it. */
 export interface Delivered<State> {

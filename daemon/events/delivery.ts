@@ -30,11 +30,13 @@ export interface DeliveryOptions {
   readonly log: Logger;
   /** Handlers wait for it: events may be there before the modules can answer. */
   readonly ready: Promise<void>;
+  /** Milliseconds between deliveries of an event that fails; there is one delivery more than pauses. */
+  readonly pauses: readonly number[];
 }
 
+/** DESIGN §9: five deliveries. */
+export const deliveryPauses: readonly number[] = [1_000, 5_000, 30_000, 120_000];
 const maxInFlight = 512;
-const maxDeliveries = 5;
-const pauses = [1_000, 5_000, 30_000, 120_000];
 const acknowledgeWithin = 30_000;
 const progressEvery = 10_000;
 const milliseconds = 1_000_000; // in nanoseconds, JetStream's unit
@@ -91,6 +93,10 @@ export class Delivery implements AsyncDisposable {
     await Promise.all([...this.#running.keys()].map((name) => this.#stop(name)));
   }
 
+  get #maxDeliveries(): number {
+    return this.#options.pauses.length + 1;
+  }
+
   async #stop(name: string): Promise<void> {
     const running = this.#running.get(name);
     if (running === undefined) return;
@@ -130,7 +136,7 @@ export class Delivery implements AsyncDisposable {
     try {
       await this.#options.ready;
       // More deliveries than we ever ask for: earlier ones ended with the process.
-      if (message.info.deliveryCount > maxDeliveries) throw new UnansweredDeliveries();
+      if (message.info.deliveryCount > this.#maxDeliveries) throw new UnansweredDeliveries();
       await listener.handle(event);
       message.ack();
     } catch (error) {
@@ -140,10 +146,10 @@ export class Delivery implements AsyncDisposable {
 
   async #onFailure(listener: Listener, event: EventRecord, message: JsMsg, error: unknown): Promise<void> {
     const deliveries = message.info.deliveryCount;
-    const final = deliveries >= maxDeliveries || (error instanceof CodedError && !error.retryable);
+    const final = deliveries >= this.#maxDeliveries || (error instanceof CodedError && !error.retryable);
     const { log, deadLetters } = this.#options;
     log.warn({ error, listener: listener.name, event: event.id, type: event.type, deliveries, final }, "a listener failed");
-    if (!final) return message.nak(pauses[deliveries - 1]);
+    if (!final) return message.nak(this.#options.pauses[deliveries - 1]);
     try {
       await deadLetters.add({
         listener: listener.name,
@@ -156,13 +162,13 @@ export class Delivery implements AsyncDisposable {
       message.ack();
     } catch (unstored) {
       log.error({ error: unstored, listener: listener.name, event: event.id }, "a dead letter could not be stored; the event is tried again");
-      message.nak(pauses.at(-1));
+      message.nak(this.#options.pauses.at(-1));
     }
   }
 }
 
 class UnansweredDeliveries extends Error {
-  override readonly message = `delivered ${maxDeliveries} times without an answer: the daemon ended while handling it`;
+  override readonly message = "every delivery ended without an answer: the daemon ended while handling it";
 }
 
 function unlessMissing(error: unknown): undefined {

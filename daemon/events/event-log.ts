@@ -54,8 +54,11 @@ export class EventLog {
   async append(append: Append): Promise<Acknowledgement> {
     if (!append.deduplicate) return this.#options.publisher.publish(this.#outgoing(append));
     const { id } = append.event;
-    const known = await this.#recent.get(id)?.catch(() => undefined); // a failed attempt says nothing: try again
-    if (known !== undefined) return { seq: known.seq, duplicate: true };
+    const earlier = this.#recent.get(id);
+    if (earlier !== undefined) {
+      const known = await earlier.catch(() => undefined);
+      return known === undefined ? this.append(append) : { seq: known.seq, duplicate: true }; // a failed attempt says nothing
+    }
     const acknowledged = this.#options.publisher.publish(this.#outgoing(append));
     this.#remember(id, acknowledged);
     return acknowledged;

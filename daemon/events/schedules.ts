@@ -10,6 +10,7 @@ import { CodedError } from "../errors.ts";
 import type { Caller } from "../module.ts";
 import type { Subjects } from "../nats/subjects.ts";
 import type { DeadLetters } from "./dead-letters.ts";
+import { deliveryPauses } from "./delivery.ts";
 import type { UnstoredEvent } from "./envelope.ts";
 
 /** What is emitted when the time has come: a plain event, or a command called for `caller`. */
@@ -29,8 +30,6 @@ export interface ScheduleOptions {
 
 const consumerName = "due";
 const wrongLastSequence = 10071;
-const attempts = 5;
-const pauses = [1_000, 5_000, 30_000, 120_000];
 const acknowledgeWithin = 30_000_000_000; // nanoseconds
 
 export class Schedules implements AsyncDisposable {
@@ -96,9 +95,9 @@ export class Schedules implements AsyncDisposable {
     try {
       await this.#options.fire(scheduled, deliveries > 1);
     } catch (error) {
-      const final = deliveries >= attempts || (error instanceof CodedError && !error.retryable);
+      const final = deliveries > deliveryPauses.length || (error instanceof CodedError && !error.retryable);
       log.warn({ error, event: scheduled.event.id, type: scheduled.event.type, deliveries, final }, "a schedule could not be fired");
-      if (!final) return message.nak(pauses[deliveries - 1]);
+      if (!final) return message.nak(deliveryPauses[deliveries - 1]);
       await deadLetters.add({
         listener: scheduleListener,
         reason: error instanceof Error ? error.message : String(error),

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import jsonata from "jsonata";
 import pino from "pino";
 import { CodedError } from "../../daemon/errors.ts";
+import { consequenceOf } from "../../daemon/events/envelope.ts";
 import { openRepository } from "../../daemon/git/repository.ts";
 import type {
   Call,
@@ -126,7 +127,7 @@ export async function startModule<State extends AsyncDisposable>(
       return { [Symbol.dispose]: () => observers.delete(observe) };
     },
     async listen(_name, patterns, handle) {
-      cleanup.use(log.listen(patterns, handle));
+      cleanup.use(log.listen(patterns, (event) => handle(event, consequenceOf(event))));
     },
     newId,
   };

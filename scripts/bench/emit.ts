@@ -1,0 +1,112 @@
+/** `event:emit` from another process against a raw JetStream publish of the same payload to the same server. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type JetStreamClient, jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { Figure } from "./main.ts";
+import { alternate, latency, median, throughput } from "./measure.ts";
+import { connectAsDaemon, type RunningDaemon, startDaemonProcess } from "./programs.ts";
+import { startRelaxedServer } from "./relaxed-server.ts";
+
+const payload = JSON.stringify({ level: "warning", host: "web-3", message: "x".repeat(100) });
+const request = JSON.stringify({ event: "bench:measured", data: JSON.parse(payload) });
+const rounds = 5;
+
+interface Sides {
+  readonly raw: JetStreamClient;
+  readonly client: NatsConnection;
+}
+
+/** Server with `sync_interval: always`. */
+export async function emitAlways(): Promise<Figure[]> {
+  await using daemon = await startDaemonProcess();
+  const connection = await connectAsDaemon(daemon);
+  const sides = await open(daemon, connection);
+  const figures = await compare("sync always", sides, { latencies: 300, throughputs: 6_000, p50: 1.8, rate: 1.0 });
+  const batch = JSON.stringify({ events: Array.from({ length: 100 }, () => JSON.parse(request)) });
+  const perSecond = 100 * (await throughput(200, 4, () => ask(sides.client, batch)));
+  figures.push({
+    name: "emit, batches of 100, sync always",
+    measured: perSecond,
+    unit: "events/s",
+    target: "≥ 10000",
+    met: perSecond >= 10_000,
+  });
+  await close(sides, connection);
+  return figures;
+}
+
+/** Server that syncs every two minutes, NATS's default. */
+export async function emitRelaxed(): Promise<Figure[]> {
+  const data = await mkdtemp(join(tmpdir(), "reprise-bench-"));
+  {
+    await using server = await startRelaxedServer();
+    await using daemon = await startDaemonProcess({ args: ["--nats-url", server.url], data });
+    const connection = await connect({ servers: server.url });
+    const sides = await open(daemon, connection);
+    const figures = await compare("relaxed sync", sides, { latencies: 1_000, throughputs: 30_000, p50: 3.3, rate: 0.6 });
+    await close(sides, connection);
+    await daemon[Symbol.asyncDispose]();
+    await rm(data, { recursive: true, force: true });
+    return figures;
+  }
+}
+
+async function open({ url }: RunningDaemon, connection: NatsConnection): Promise<Sides> {
+  const manager = await jetstreamManager(connection);
+  await manager.streams.add({ name: "BENCH", subjects: ["bench.raw"], storage: StorageType.File });
+  return { raw: jetstream(connection), client: await connect({ servers: url }) };
+}
+
+async function close({ client }: Sides, connection: NatsConnection): Promise<void> {
+  await Promise.all([client.close(), connection.close()]);
+}
+
+async function compare(
+  title: string,
+  { raw, client }: Sides,
+  asked: { latencies: number; throughputs: number; p50: number; rate: number },
+): Promise<Figure[]> {
+  const publish = () => raw.publish("bench.raw", payload);
+  const emit = () => ask(client, request);
+  const times = await alternate(
+    rounds,
+    async () => (await latency(asked.latencies, publish)).p50,
+    async () => (await latency(asked.latencies, emit)).p50,
+  );
+  const rates = await alternate(
+    rounds,
+    () => throughput(asked.throughputs, 64, publish),
+    () => throughput(asked.throughputs, 64, emit),
+  );
+  const [rawTime, ourTime, rawRate, ourRate] = [times.raw, times.ours, rates.raw, rates.ours].map(median) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  return [
+    {
+      name: `emit p50 / raw publish p50, ${title}`,
+      measured: ourTime / rawTime,
+      unit: "×",
+      target: `≤ ${asked.p50}`,
+      met: ourTime / rawTime <= asked.p50,
+      note: `${ourTime.toFixed(3)} / ${rawTime.toFixed(3)} ms`,
+    },
+    {
+      name: `emit rate / raw publish rate at 64 in flight, ${title}`,
+      measured: ourRate / rawRate,
+      unit: "×",
+      target: `≥ ${asked.rate}`,
+      met: ourRate / rawRate >= asked.rate,
+      note: `${Math.round(ourRate)} / ${Math.round(rawRate)} per second`,
+    },
+  ];
+}
+
+async function ask(client: NatsConnection, body: string): Promise<void> {
+  const reply = await client.request("event:emit", body, { timeout: 10_000 });
+  if (reply.headers?.get("Nats-Service-Error-Code")) throw new Error(reply.string());
+}
