@@ -160,7 +160,8 @@ export async function play(options: Play): Promise<unknown> {
       }
       case "run": {
         const tool = text(await value(statement.tool), "the name of a tool", line);
-        keep(statement.as, await step({ kind: "run", tool, input: (await optional(statement.input)) ?? {} }));
+        const reply = await step({ kind: "run", tool, input: (await optional(statement.input)) ?? {} });
+        keep(statement.as, (reply as { result?: unknown } | undefined)?.result);
         return undefined;
       }
       case "choose": {

@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import { CodedError } from "../../../daemon/errors.ts";
+import { CodedError, type ErrorCode } from "../../../daemon/errors.ts";
 import type { Effect } from "./effects.ts";
 
 export interface Intent {
@@ -16,9 +16,15 @@ export interface Intent {
 }
 
 export interface StepError {
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly message: string;
   readonly details: Record<string, unknown>;
+}
+
+/** An error without a code is a defect of what was called. */
+export function stepErrorOf(error: unknown): StepError {
+  if (error instanceof CodedError) return { code: error.code, message: error.message, details: error.details };
+  return { code: "INTERNAL", message: error instanceof Error ? error.message : String(error), details: {} };
 }
 
 export interface StepResult {

@@ -2,7 +2,7 @@
 import { CodedError } from "../../../daemon/errors.ts";
 import type { Effect } from "./effects.ts";
 import type { Play } from "./interpreter.ts";
-import type { StepError, StepResult } from "./journal.ts";
+import { RunLost, type StepResult, stepErrorOf } from "./journal.ts";
 import { limitExceeded } from "./limits.ts";
 
 /** One strand of a run. Its steps are numbered by themselves, so that numbers do not depend on which branch is faster. */
@@ -89,11 +89,9 @@ export function createSteps({ journal, effects, limits, signal, onStep }: Omit<P
 }
 
 function outcomeOf({ value, error }: StepResult): unknown {
-  if (error !== undefined) throw asCodedError(error);
+  if (error !== undefined) throw new CodedError(error.code, error.message, error.details);
   return value;
 }
-
-const asCodedError = ({ code, message, details }: StepError) => new CodedError(code as CodedError["code"], message, details);
 
 /** As the journal will give it back, so that a replay sees the same. */
 const asJson = (value: unknown): unknown => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)));

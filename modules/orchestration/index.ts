@@ -1,0 +1,157 @@
+/** The domain `orchestration`: plays patterns as durable runs. */
+import { z } from "zod";
+import { CodedError } from "../../daemon/errors.ts";
+import { commandsOf, defineModule } from "../../daemon/module.ts";
+import { explain } from "./explain.ts";
+import { loadPattern, patternOf } from "./pattern.ts";
+import { openRuns, type Runs } from "./runs.ts";
+
+const command = commandsOf<Runs>();
+
+const identity = {
+  run_id: z.string(),
+  agent_id: z.string().optional(),
+  parent_run: z.string().optional(),
+  pattern: z.string(),
+  version: z.string(),
+  commit: z.string(),
+};
+const usage = z.object({ steps: z.number(), milliseconds: z.number().describe("time in which the run was played") });
+const stepError = z.object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()) });
+const ended = { ...identity, steps: z.number(), usage, duration_ms: z.number() };
+const state = z.enum(["running", "completed", "failed", "cancelled"]);
+
+const budget = z.strictObject({
+  steps: z.number().int().positive().max(1_000_000).optional().describe("events, commands, tools, choices, decisions, waits"),
+  seconds: z.number().positive().max(604_800).optional(),
+  depth: z.number().int().positive().max(16).optional().describe("runs started by runs"),
+});
+const limits = budget.required();
+
+const record = z.object({
+  ...identity,
+  name: z.string().optional(),
+  state,
+  depth: z.number(),
+  started_at: z.string(),
+  ended_at: z.string().optional(),
+});
+const runStatus = record.extend({
+  result: z.unknown().optional(),
+  error: stepError.optional(),
+  judgements: z.array(z.object({ line: z.number(), text: z.string() })).optional(),
+  steps: z.number(),
+  usage,
+});
+
+const place = { line: z.number(), column: z.number() };
+const capabilities = z.array(z.string());
+const runId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "expected the run_id of a reply");
+/** Longest wait of `orchestration:status`. */
+const maximumWait = 600;
+
+export default defineModule<Runs>({
+  name: "orchestration",
+  description: "Plays patterns as runs that survive a crash.",
+  commands: {
+    "orchestration:start": command({
+      description: "Starts a run of a pattern, at the pattern's present commit.",
+      input: z.strictObject({
+        pattern: z.string(),
+        profile: z.string().optional().describe("its capabilities bound those of the run"),
+        inputs: z.record(z.string(), z.unknown()).optional().describe("values of the pattern's variables"),
+        interpreter: z.enum(["scripted", "llm", "hybrid"]).default("scripted"),
+        budget: budget.optional(),
+        capabilities: capabilities.optional().describe("allows less than pattern, profile and caller do"),
+        agent_id: z.string().optional(),
+        name: z.string().max(200).optional(),
+      }),
+      output: record.extend({ capabilities: capabilities.optional() }),
+      handle({ interpreter, ...request }, { state, caller, meta }) {
+        if (interpreter !== "scripted") {
+          throw new CodedError("PATTERN_INVALID", `The interpreter ${interpreter} is not available yet; use scripted.`, { interpreter });
+        }
+        return state.start(request, caller, meta);
+      },
+    }),
+    "orchestration:status": command({
+      description: "Tells how far a run is; with `wait`, after it ended or that many seconds.",
+      input: z.strictObject({ run_id: runId, wait: z.number().min(0).max(maximumWait).default(0).describe("seconds") }),
+      output: runStatus,
+      deadline: maximumWait + 30,
+      handle: ({ run_id, wait }, { state, signal }) => state.status(run_id, wait, signal),
+    }),
+    "orchestration:list": command({
+      description: "Lists runs, the latest first: all open ones and up to 1000 that ended.",
+      input: z.strictObject({
+        state: state.optional(),
+        pattern: z.string().optional(),
+        agent_id: z.string().optional(),
+        limit: z.number().int().min(1).max(1000).default(100),
+      }),
+      output: z.object({ runs: z.array(record) }),
+      handle: (filter, { state }) => ({ runs: state.list(filter) }),
+    }),
+    "orchestration:cancel": command({
+      description: "Ends an open run; of one that ended already it only tells how.",
+      input: z.strictObject({ run_id: runId }),
+      output: runStatus,
+      handle: ({ run_id }, { state, signal }) => state.cancel(run_id, signal),
+    }),
+    "orchestration:journal": command({
+      description: "Reads what a run recorded: its start, the intent and the result of each step, its end.",
+      input: z.strictObject({
+        run_id: runId,
+        limit: z.number().int().min(1).max(1000).default(100),
+        cursor: z
+          .string()
+          .regex(/^\d{1,9}$/, "expected a cursor of an earlier reply")
+          .default("0"),
+      }),
+      output: z.object({ entries: z.array(z.looseObject({ type: z.string() })), cursor: z.string().optional() }),
+      async handle({ run_id, limit, cursor }, { state }) {
+        const entries = await state.journal(run_id);
+        const end = Number(cursor) + limit;
+        return {
+          entries: entries.slice(Number(cursor), end).map((entry) => ({ ...entry })),
+          ...(end < entries.length && { cursor: String(end) }),
+        };
+      },
+    }),
+    "orchestration:explain": command({
+      description: "Reads a pattern and tells its statements, judgement points, events, and the capabilities it needs.",
+      input: z.strictObject({ pattern: z.string().optional(), content: z.string().optional().describe("YAML of a pattern") }),
+      output: z.object({
+        statements: z.array(z.object({ ...place, kind: z.string(), source: z.string() })),
+        judgement_points: z.array(z.object({ ...place, text: z.string(), required: z.boolean() })),
+        events: z.array(z.string()),
+        commands: z.array(z.string()),
+        tools: z.array(z.string()),
+        slots: z.array(z.string()),
+        capabilities,
+        warnings: z.array(z.object({ ...place, message: z.string(), suggestion: z.string().optional() })),
+        problems: z.array(z.object({ ...place, message: z.string(), statement: z.string().optional() })),
+        playable: z.boolean(),
+      }),
+      async handle({ pattern, content }, { context }) {
+        if (pattern !== undefined && content === undefined) return explain(await loadPattern(context, pattern));
+        if (pattern === undefined && content !== undefined) return explain(patternOf(content));
+        throw new CodedError("REQUEST_INVALID", "orchestration:explain: expected either pattern or content");
+      },
+    }),
+  },
+  events: {
+    "orchestration:started": {
+      description: "A run began.",
+      schema: z.object({ ...identity, inputs: z.record(z.string(), z.unknown()), limits, capabilities: capabilities.optional() }),
+    },
+    "orchestration:progressed": {
+      description: "A run goes on; at most four times a second.",
+      schema: z.object({ ...identity, steps: z.number(), milliseconds: z.number() }),
+    },
+    "orchestration:completed": { description: "A run reached its end.", schema: z.object({ ...ended, result: z.unknown() }) },
+    "orchestration:failed": { description: "A run ended with an error.", schema: z.object({ ...ended, error: stepError }) },
+    "orchestration:cancelled": { description: "A run was ended by command.", schema: z.object(ended) },
+  },
+  start: openRuns,
+});

@@ -1,0 +1,263 @@
+/** All runs of this daemon: starts them, keeps their records, resumes after a restart those that were open. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { intersect } from "../../daemon/capabilities.ts";
+import { CodedError } from "../../daemon/errors.ts";
+import type { Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
+import { defaultLimits, type Limits, limitExceeded } from "./interpreter/limits.ts";
+import { assertPlayable, loadPattern, type Pattern } from "./pattern.ts";
+import {
+  causeOf,
+  type EndedEntry,
+  endedEventId,
+  type RunEntry,
+  type RunRecord,
+  type RunState,
+  recordOf,
+  type StartedEntry,
+  startedEventId,
+  type Usage,
+} from "./record.ts";
+import { Cancelled, playRun, type RunHandle, Suspended } from "./run.ts";
+
+export interface StartRequest {
+  readonly pattern: string;
+  readonly profile?: string;
+  readonly inputs?: Record<string, unknown>;
+  readonly budget?: Partial<Limits>;
+  readonly capabilities?: readonly string[];
+  readonly agent_id?: string;
+  readonly name?: string;
+}
+
+export interface RunStatus extends RunRecord {
+  readonly result?: unknown;
+  readonly error?: EndedEntry["error"];
+  readonly judgements?: EndedEntry["judgements"];
+  readonly steps: number;
+  readonly usage: Usage;
+}
+
+export interface Runs extends AsyncDisposable {
+  start(request: StartRequest, caller: Caller, meta: MessageMeta): Promise<RunRecord & { capabilities?: string[] }>;
+  /** @param wait seconds to wait for its end */
+  status(run: string, wait: number, signal: AbortSignal): Promise<RunStatus>;
+  list(filter: { state?: RunState; pattern?: string; agent_id?: string; limit: number }): RunRecord[];
+  cancel(run: string, signal: AbortSignal): Promise<RunStatus>;
+  journal(run: string): Promise<RunEntry[]>;
+}
+
+/** Ended runs that `list` shows; their journals are kept longer. */
+const endedRecords = 1000;
+const progressMilliseconds = 250;
+
+export async function openRuns(context: ModuleContext): Promise<Runs> {
+  const records = await context.state.entries<RunRecord>();
+  const open = new Map<string, RunHandle & { readonly done: Promise<unknown> }>();
+  const stopping = new AbortController();
+
+  async function start(request: StartRequest, caller: Caller, meta: MessageMeta) {
+    const pattern = await loadPattern(context, request.pattern);
+    assertPlayable(pattern);
+    const profile = request.profile === undefined ? undefined : await profileCapabilities(context, request.profile);
+    const parent = caller.kind === "agent" ? openRunOf(caller.id) : undefined;
+    const limits = { ...defaultLimits, ...request.budget };
+    const depth = (parent?.depth ?? 0) + 1;
+    if (depth > limits.depth) throw limitExceeded("depth", limits.depth);
+    const run_id = context.newId();
+    const { id: _, ...cause } = meta;
+    const started: StartedEntry = {
+      type: "started",
+      at: new Date().toISOString(),
+      run_id,
+      ...(request.agent_id && { agent_id: request.agent_id }),
+      ...(parent && { parent_run: parent.run_id }),
+      ...(request.name && { name: request.name }),
+      depth,
+      pattern: pattern.name,
+      version: pattern.version as string,
+      commit: pattern.commit as string,
+      interpreter: "scripted",
+      inputs: request.inputs ?? {},
+      limits,
+      capabilities: [profile, pattern.capabilities, caller.capabilities, request.capabilities].reduce(intersect, undefined),
+      cause,
+    };
+    // The record comes first: a journal that no record names is never found again, a record without a journal is.
+    await keep(recordOf(started));
+    if ((await context.journal.append(run_id, 0, started)) === "conflict") {
+      throw new CodedError("RUN_DIVERGED", `There is a journal of ${run_id} already.`, { run_id });
+    }
+    await announceStart(started);
+    run(pattern, [started]);
+    return { ...recordOf(started), ...(started.capabilities && { capabilities: [...started.capabilities] }) };
+  }
+
+  const openRunOf = (agent: string): RunRecord | undefined =>
+    [...open.keys()].map((id) => records.get(id)).find((record) => record?.agent_id === agent || record?.run_id === agent);
+
+  function run(pattern: Pattern, entries: readonly RunEntry[]): void {
+    const started = entries[0] as StartedEntry;
+    let reported = 0;
+    const handle = playRun({
+      context,
+      pattern,
+      entries,
+      onStep(steps) {
+        if (performance.now() - reported < progressMilliseconds) return;
+        reported = performance.now();
+        const progress = { ...identityOf(started), steps, milliseconds: handle.elapsed() };
+        context.emit("orchestration:progressed", progress, causeOf(started)).catch((error: unknown) => {
+          context.log.warn({ run: started.run_id, error }, "progress could not be reported");
+        });
+      },
+    });
+    const done = handle.ended.then((ended) => ended && conclude(started, ended));
+    open.set(started.run_id, Object.assign(handle, { done }));
+    done
+      .catch((error: unknown) =>
+        context.log.error({ run: started.run_id, error }, "the end of a run could not be announced; the next start does"),
+      )
+      .finally(() => open.delete(started.run_id));
+  }
+
+  /** The journal says that the run ended; now everybody else is told. Repeated after a crash in between. */
+  async function conclude(started: StartedEntry, ended: EndedEntry): Promise<void> {
+    const { state, result, error, usage } = ended;
+    const about = { ...identityOf(started), steps: usage.steps, usage, duration_ms: usage.milliseconds };
+    const outcome = state === "completed" ? { result } : state === "failed" ? { error } : {};
+    await context.emit(`orchestration:${state}`, { ...about, ...outcome }, causeOf(started), { id: endedEventId(started.run_id) });
+    await keep(recordOf(started, ended));
+    await forgetOldest();
+  }
+
+  async function announceStart(started: StartedEntry): Promise<void> {
+    const place = { ...started.cause, run: started.run_id, ...(started.agent_id && { agent: started.agent_id }) };
+    const { inputs, limits, capabilities } = started;
+    const data = { ...identityOf(started), inputs, limits, ...(capabilities && { capabilities }) };
+    await context.emit("orchestration:started", data, place, { id: startedEventId(started.run_id) });
+  }
+
+  async function keep(record: RunRecord): Promise<void> {
+    records.set(record.run_id, record);
+    await context.state.put(record.run_id, record);
+  }
+
+  async function forgetOldest(): Promise<void> {
+    const ended = [...records.values()].filter(({ state }) => state !== "running");
+    for (const { run_id } of ended.slice(0, Math.max(0, ended.length - endedRecords))) {
+      records.delete(run_id);
+      await context.state.delete(run_id);
+    }
+  }
+
+  async function resume({ run_id }: RunRecord): Promise<void> {
+    const entries = await context.journal.read<RunEntry>(run_id);
+    const [started, last] = [entries[0], entries.at(-1)];
+    if (started?.type !== "started" || last === undefined) {
+      records.delete(run_id);
+      return context.state.delete(run_id);
+    }
+    if (last.type === "ended") return conclude(started, last);
+    const pattern = await loadPattern(context, started.pattern, started.commit);
+    await announceStart(started);
+    run(pattern, entries);
+  }
+
+  /** Other modules answer only after all have started. */
+  async function resumeAll(): Promise<void> {
+    for (const record of [...records.values()].filter(({ state }) => state === "running")) {
+      for (let attempt = 0; !stopping.signal.aborted; attempt++) {
+        try {
+          await resume(record);
+          break;
+        } catch (error) {
+          if (stopping.signal.aborted) return;
+          const isStarting = error instanceof CodedError && error.code === "SHUTTING_DOWN";
+          if (!isStarting) context.log.error({ run: record.run_id, error }, "a run could not be resumed yet");
+          await sleep(isStarting ? 10 : Math.min(2 ** attempt * 100, 10_000), undefined, { signal: stopping.signal }).catch(() => {});
+        }
+      }
+    }
+  }
+
+  async function readJournal(id: string): Promise<RunEntry[]> {
+    const entries = await context.journal.read<RunEntry>(id);
+    if (entries.length === 0) throw new CodedError("RUN_NOT_FOUND", `There is no run ${id}.`, { run_id: id });
+    return entries;
+  }
+
+  async function status(id: string, wait: number, signal: AbortSignal): Promise<RunStatus> {
+    const handle = open.get(id);
+    if (handle !== undefined && wait > 0) await within(wait, handle.done, signal);
+    if (handle !== undefined && open.has(id)) {
+      const record = records.get(id) as RunRecord;
+      return { ...record, state: "running", steps: handle.steps, usage: { steps: handle.steps, milliseconds: handle.elapsed() } };
+    }
+    const entries = await readJournal(id);
+    const [started, last] = [entries[0] as StartedEntry, entries.at(-1) as RunEntry];
+    if (last.type !== "ended") {
+      const steps = entries.reduce((count, entry) => count + (entry.type === "steps" ? entry.results.length : 0), 0);
+      return { ...recordOf(started), steps, usage: { steps, milliseconds: last.type === "steps" ? last.elapsed : 0 } };
+    }
+    const { result, error, judgements, usage } = last;
+    return {
+      ...recordOf(started, last),
+      ...("result" in last && { result }),
+      ...(error && { error }),
+      judgements,
+      steps: usage.steps,
+      usage,
+    };
+  }
+
+  const resuming = resumeAll();
+
+  return {
+    start,
+    status,
+    list: ({ state, pattern, agent_id, limit }) =>
+      [...records.values()]
+        .filter((record) => state === undefined || record.state === state)
+        .filter((record) => pattern === undefined || record.pattern === pattern)
+        .filter((record) => agent_id === undefined || record.agent_id === agent_id)
+        .sort((left, right) => (left.run_id < right.run_id ? 1 : -1))
+        .slice(0, limit),
+    async cancel(id, signal) {
+      const handle = open.get(id);
+      handle?.stop(new Cancelled());
+      if (handle !== undefined) await within(10, handle.done, signal);
+      return status(id, 0, signal);
+    },
+    journal: readJournal,
+    async [Symbol.asyncDispose]() {
+      stopping.abort();
+      for (const handle of open.values()) handle.stop(new Suspended());
+      await Promise.allSettled([resuming, ...[...open.values()].map(({ done }) => done)]);
+    },
+  };
+}
+
+const identityOf = ({ run_id, agent_id, parent_run, pattern, version, commit }: StartedEntry) => ({
+  run_id,
+  ...(agent_id && { agent_id }),
+  ...(parent_run && { parent_run }),
+  pattern,
+  version,
+  commit,
+});
+
+async function profileCapabilities(context: ModuleContext, profile: string): Promise<readonly string[] | undefined> {
+  const { data } = await context.call<{ data: { capabilities?: string[] } }>("composition:get", { name: profile });
+  return data.capabilities;
+}
+
+/** Waits for the work, at most so many seconds. */
+async function within(seconds: number, work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const timeout = new AbortController();
+  const timer = sleep(seconds * 1000, undefined, { signal: AbortSignal.any([timeout.signal, signal]) }).catch(() => {});
+  try {
+    await Promise.race([work, timer]);
+  } finally {
+    timeout.abort();
+  }
+}
