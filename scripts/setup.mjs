@@ -108,8 +108,8 @@ const npmFlags = [
   "--no-update-notifier",
   "--prefer-offline",
   "--loglevel=error",
+  "--fetch-retries=1",
   "--fetch-retry-mintimeout=1000",
-  "--fetch-retry-maxtimeout=5000",
 ];
 
 async function npm(args, addOwner) {

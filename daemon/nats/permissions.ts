@@ -1,0 +1,118 @@
+/**
+ * Who may publish and subscribe where: the permissions of the embedded server's users, and the template for a server of the
+ * user's own. Pure.
+ *
+ * NATS knows no exception to a denial, and tools live on subjects that only their users know; so a client may publish anywhere
+ * but to the subjects listed here. What is listed: the daemon's own streams and buckets, and every JetStream request that changes something.
+ */
+import type { Subjects } from "./subjects.ts";
+
+interface Rule {
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+}
+
+export interface Permissions {
+  readonly publish: Rule;
+  readonly subscribe: Rule;
+}
+
+const everything: Rule = { allow: [">"], deny: [] };
+
+export const daemonPermissions: Permissions = { publish: everything, subscribe: everything };
+
+const changingRequests = [
+  "$JS.API.ACCOUNT.>",
+  "$JS.API.META.>",
+  "$JS.API.SERVER.>",
+  "$JS.API.STREAM.CREATE.>",
+  "$JS.API.STREAM.UPDATE.>",
+  "$JS.API.STREAM.DELETE.>",
+  "$JS.API.STREAM.PURGE.>",
+  "$JS.API.STREAM.MSG.DELETE.>",
+  "$JS.API.STREAM.SNAPSHOT.>",
+  "$JS.API.STREAM.RESTORE.>",
+  "$JS.API.STREAM.TEMPLATE.>",
+  "$JS.API.STREAM.LEADER.>",
+  "$JS.API.STREAM.PEER.>",
+  "$JS.API.CONSUMER.LEADER.>",
+  // The same requests under the name of a JetStream domain.
+  "$JS.*.API.>",
+];
+
+/** Requests on one consumer, by the tokens between `CONSUMER` and the stream's name. */
+const consumerRequests = ["CREATE", "DURABLE.CREATE", "DELETE", "INFO", "MSG.NEXT", "PAUSE", "RESET", "UNPIN"];
+
+/**
+ * A client reads everything, calls every command and uses subjects of its own, but writes events through `event:emit` alone.
+ * @param moduleConsumers names of the durable consumers through which the daemon's modules listen
+ */
+export function clientPermissions({ streams, captured }: Subjects, moduleConsumers: readonly string[]): Permissions {
+  const closedStreams = [streams.runs, streams.schedules, streams.dead];
+  const closedConsumers = [
+    ...closedStreams.map((stream) => ({ stream, consumer: ">" })),
+    ...moduleConsumers.map((consumer) => ({ stream: streams.events, consumer })),
+  ];
+  return {
+    publish: {
+      allow: [">"],
+      deny: [
+        ...Object.values(captured),
+        "$KV.>",
+        "$O.>",
+        ...changingRequests,
+        // The old form of the request names the consumer in its body, where no permission can see it.
+        "$JS.API.CONSUMER.CREATE.*",
+        ...closedConsumers.flatMap(({ stream, consumer }) => [
+          ...consumerRequests.map((request) => `$JS.API.CONSUMER.${request}.${stream}.${consumer}`),
+          ...(consumer === ">"
+            ? []
+            : [
+                `$JS.API.CONSUMER.CREATE.${stream}.${consumer}.>`,
+                `$JS.ACK.${stream}.${consumer}.>`,
+                `$JS.ACK.*.*.${stream}.${consumer}.>`,
+              ]),
+        ]),
+      ],
+    },
+    subscribe: everything,
+  };
+}
+
+/** The snippet for the configuration of a server that the user runs: `docs/nats-permissions.conf`. */
+export function renderTemplate(subjects: Subjects, moduleConsumers: readonly string[]): string {
+  return `# Users for a NATS server of your own, to be included in its configuration: the daemon, and clients that cannot forge events.
+# Generated from daemon/nats/permissions.ts. The passwords come from the server's environment.
+
+jetstream {
+  # An event is acknowledged when it is on the disk, not before.
+  sync_interval: always
+}
+
+authorization {
+  users: [
+    ${renderUser("reprise", "$REPRISE_NATS_PASSWORD", daemonPermissions)}
+    ${renderUser("client", "$REPRISE_NATS_CLIENT_PASSWORD", clientPermissions(subjects, moduleConsumers))}
+  ]
+}
+`;
+}
+
+function renderUser(user: string, password: string, { publish, subscribe }: Permissions): string {
+  return `{
+      user: ${user}
+      password: ${password}
+      permissions: {
+        publish: ${renderRule(publish)}
+        subscribe: ${renderRule(subscribe)}
+      }
+    }`;
+}
+
+function renderRule({ allow, deny }: Rule): string {
+  const list = (subjects: readonly string[]) =>
+    `[${subjects.map((subject) => `\n            ${JSON.stringify(subject)}`).join("")}\n          ]`;
+  return `{
+          allow: ${list(allow)}${deny.length > 0 ? `\n          deny: ${list(deny)}` : ""}
+        }`;
+}
