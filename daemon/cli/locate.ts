@@ -1,0 +1,47 @@
+/** Where the daemon that a command line is meant for answers. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { loadConfig } from "../config.ts";
+
+export interface Place {
+  readonly url: string;
+  readonly prefix: string | undefined;
+  /** Nobody named a server: where no daemon answers, one may be started. */
+  readonly isDefault: boolean;
+  /** The repository of the daemon there, when it is the one of the configured data folder. */
+  readonly compositions: string | undefined;
+}
+
+/**
+ * In this order: `--url`; the NATS server of the configuration (REPRISE_NATS_URL, `nats-url` in reprise.yaml); the daemon that
+ * runs on the configured data folder; the default port.
+ * @throws ConfigError
+ */
+export function locateDaemon(url: string | undefined, env: NodeJS.ProcessEnv, cwd: string): Place {
+  const invocation = loadConfig([], env, cwd);
+  if (invocation.kind !== "run") throw new Error("a configuration without arguments is one to run");
+  const { nats, data, prefix, compositions } = invocation.config;
+  const running = runningDaemon(data);
+  if (url !== undefined) return { url, prefix, isDefault: false, compositions: url === running ? compositions : undefined };
+  if (nats.kind === "external") return { url: nats.url, prefix, isDefault: false, compositions: running && compositions };
+  return { url: running ?? `nats://127.0.0.1:${nats.port || 4222}`, prefix, isDefault: true, compositions };
+}
+
+/** The NATS address of the daemon that runs on this data folder; undefined when none does. */
+function runningDaemon(data: string): string | undefined {
+  try {
+    const { pid, nats } = JSON.parse(readFileSync(join(data, "daemon.json"), "utf8")) as { pid: number; nats: string };
+    return isRunning(pid) ? nats : undefined;
+  } catch {
+    return undefined; // It has not run here, or is just starting.
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM"; // It runs, as another user.
+  }
+}
