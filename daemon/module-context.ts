@@ -68,7 +68,9 @@ export function contextFor(module: Module, shared: SharedServices): ModuleContex
         },
       };
     },
-    listen: (name, patterns, handle) =>
-      delivery.listen({ name: `${module.name}_${name}`, patterns, handle: (event) => handle(event, consequenceOf(event)) }),
+    async listen(patterns, handle) {
+      if (module.listens !== undefined) throw new ModuleError(`module ${module.name} declares what it listens to; it cannot change that`);
+      await delivery.listen({ name: module.name, patterns, handle: (event) => handle(event, consequenceOf(event)) });
+    },
   };
 }

@@ -316,8 +316,11 @@ export interface ModuleContext {
   project(options: ProjectionOptions): Promise<Projection>;
   /** Live events, not durable: for waits and progress. */
   observe(patterns: readonly string[], handle: (event: Omit<EventRecord, "seq">) => void): Disposable;
-  /** Delivers stored events that match to `handle`, durably, under this module's consumer `name`; replaces an earlier one. No patterns: ends it. */
-  listen(name: string, patterns: readonly string[], handle: (event: EventRecord, consequence: MessageMeta) => unknown): Promise<void>;
+  /**
+   * Like `listens`, with patterns that are known at run time only; each call replaces the earlier one, no patterns end it.
+   * Not for a module that declares `listens`.
+   */
+  listen(patterns: readonly string[], handle: (event: EventRecord, consequence: MessageMeta) => unknown): Promise<void>;
   /** A new id, ordered by time (ULID). */
   newId(): string;
 }

@@ -86,7 +86,7 @@ class Rules implements AsyncDisposable {
 
   async #listen(): Promise<void> {
     const patterns = withoutOverlap([...new Set(this.list().map((live) => live.event))]);
-    await this.#context.listen("rules", patterns, (event, consequence) => this.#apply(event, consequence));
+    await this.#context.listen(patterns, (event, consequence) => this.#apply(event, consequence));
   }
 }
 

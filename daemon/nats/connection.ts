@@ -18,6 +18,9 @@ export interface Server extends AsyncDisposable {
   readonly syncsEveryWrite: boolean;
 }
 
+/** Bytes. Larger than the largest event, so that an event over the limit gets an answer and not a closed connection. */
+const largestMessage = 8 * 1024 * 1024;
+
 export async function startServer(
   config: Config,
   subjects: Subjects,
@@ -31,6 +34,7 @@ export async function startServer(
     port: config.nats.port,
     subjects,
     moduleConsumers: (await loading).map(({ name }) => name),
+    maximumPayload: largestMessage,
     log: log.child({ module: "nats-server" }),
     signal,
   });

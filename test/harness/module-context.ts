@@ -126,7 +126,7 @@ export async function startModule<State extends AsyncDisposable>(
       observers.add(observe);
       return { [Symbol.dispose]: () => observers.delete(observe) };
     },
-    async listen(_name, patterns, handle) {
+    async listen(patterns, handle) {
       cleanup.use(log.listen(patterns, (event) => handle(event, consequenceOf(event))));
     },
     newId,
