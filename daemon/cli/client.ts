@@ -1,6 +1,7 @@
 /** A client of the daemon over plain NATS: what anyone else could do with any NATS client. */
 import { connect, type Msg, type NatsConnection, NoRespondersError, RequestError, TimeoutError } from "@nats-io/transport-node";
 import { decodeEvent, type UnstoredEvent } from "../events/envelope.ts";
+import { isName } from "../names.ts";
 import { type Subjects, subjectsFor } from "../nats/subjects.ts";
 import { suggest } from "../suggestion.ts";
 import type { Place } from "./locate.ts";
@@ -109,22 +110,25 @@ export class Client implements AsyncDisposable {
 
   /** Without a daemon nothing answers; with one, the command does not exist. */
   async #nobodyAnswers(command: string): Promise<Error> {
+    const commands = await this.#commands();
+    if (commands.length === 0) return new ConnectionError(`There is a NATS server at ${this.url}, but no daemon answers on it.`);
+    const suggestion = suggest(command, commands);
+    const message = `no module answers ${command}${suggestion === undefined ? "" : `; did you mean ${suggestion}?`}`;
+    return new CommandError({ code: "COMMAND_NOT_FOUND", message, details: { command }, retryable: false });
+  }
+
+  /** The commands of the daemon, under the prefix in use. */
+  async #commands(): Promise<string[]> {
     try {
-      const info = (await this.#connection.request("$SRV.INFO.reprise", "", { timeout: 2_000 })).json<{
-        endpoints: { subject: string }[];
-      }>();
-      const prefix = this.#subjects.command("");
-      const commands = info.endpoints.map(({ subject }) => subject.slice(prefix.length));
-      const suggestion = suggest(command, commands);
-      const hint = suggestion === undefined ? "" : `; did you mean ${suggestion}?`;
-      return new CommandError({
-        code: "COMMAND_NOT_FOUND",
-        message: `no module answers ${command}${hint}`,
-        details: { command },
-        retryable: false,
-      });
+      const reply = await this.#connection.request("$SRV.INFO.reprise", "", { timeout: 2_000 });
+      const prefix = this.#subjects.prefix;
+      const subjects = reply.json<{ endpoints: { subject: string }[] }>().endpoints.map(({ subject }) => subject);
+      return subjects
+        .filter((subject) => subject.startsWith(prefix))
+        .map((subject) => subject.slice(prefix.length))
+        .filter(isName);
     } catch {
-      return new ConnectionError(`There is a NATS server at ${this.url}, but no daemon answers on it.`);
+      return [];
     }
   }
 }

@@ -80,8 +80,6 @@ const verbs: Readonly<Record<string, Verb>> = {
   },
 };
 
-process.exitCode = await main(process.argv.slice(2));
-
 async function main(argv: readonly string[]): Promise<number> {
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort(new Error("interrupted"));
@@ -169,3 +167,5 @@ function helpText(): string {
     list.map(([left, right]) => `  ${left.padEnd(width)}  ${right}\n`).join("");
   return `Usage: reprise <verb> [options]\n\n${lines(rows)}\nOptions:\n${lines(options)}\nExit codes: 0 done, 1 the command answered with an error, 2 wrong usage or no connection.\n`;
 }
+
+process.exitCode = await main(process.argv.slice(2));
