@@ -8,8 +8,8 @@ import { runTool } from "./run-tool.ts";
 
 /** Suites with a nats-server that is new enough, by the ID of /etc/os-release; the first that works is taken. */
 const suites: Readonly<Record<string, { names: readonly string[]; component: string; keyring: string }>> = {
-  debian: { names: ["sid"], component: "main", keyring: "/usr/share/keyrings/debian-archive-keyring.gpg" },
-  ubuntu: { names: ["devel"], component: "universe", keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg" },
+  debian: { names: ["sid"], component: "main", keyring: "debian-archive-keyring" },
+  ubuntu: { names: ["devel"], component: "universe", keyring: "ubuntu-archive-keyring" },
 };
 
 /** @returns path of nats-server below `folder` */
@@ -20,9 +20,11 @@ export async function fetchPackage(folder: string, signal: AbortSignal): Promise
   if (suite === undefined) throw new Error(`no package for ${distribution}`);
   const mirror = await findMirror(/^VERSION_CODENAME=(\S+)$/m.exec(release)?.[1], signal);
 
+  const keyring = await findKeyring(suite.keyring);
+
   const failures: string[] = [];
   for (const name of suite.names) {
-    const source = `deb [signed-by=${suite.keyring}] ${mirror} ${name} ${suite.component}\n`;
+    const source = `deb [signed-by=${keyring}] ${mirror} ${name} ${suite.component}\n`;
     try {
       return await fetchFrom(source, join(folder, name), signal);
     } catch (error) {
@@ -31,6 +33,13 @@ export async function fetchPackage(folder: string, signal: AbortSignal): Promise
     }
   }
   throw new Error(failures.join("; "));
+}
+
+async function findKeyring(name: string): Promise<string> {
+  const folder = "/usr/share/keyrings";
+  const file = (await readdir(folder)).find((entry) => entry === `${name}.gpg` || entry === `${name}.pgp`);
+  if (file === undefined) throw new Error(`${folder} has no ${name}`);
+  return join(folder, file);
 }
 
 /** The mirror that the system itself uses for its release. */
