@@ -59,7 +59,7 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
     const pattern = await loadPattern(context, request.pattern);
     assertPlayable(pattern);
     const profile = request.profile === undefined ? undefined : await profileCapabilities(context, request.profile);
-    const parent = caller.kind === "agent" ? openRunOf(caller.id) : undefined;
+    const parent = openRunOf(caller.kind === "agent" ? caller.id : meta.run);
     const limits = { ...defaultLimits, ...request.budget };
     const depth = (parent?.depth ?? 0) + 1;
     if (depth > limits.depth) throw limitExceeded("depth", limits.depth);
@@ -92,8 +92,11 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
     return { ...recordOf(started), ...(started.capabilities && { capabilities: [...started.capabilities] }) };
   }
 
-  const openRunOf = (agent: string): RunRecord | undefined =>
-    [...open.keys()].map((id) => records.get(id)).find((record) => record?.agent_id === agent || record?.run_id === agent);
+  /** @param player an agent, or a run */
+  const openRunOf = (player: string | undefined): RunRecord | undefined =>
+    player === undefined
+      ? undefined
+      : [...open.keys()].map((id) => records.get(id)).find((record) => record?.run_id === player || record?.agent_id === player);
 
   function run(pattern: Pattern, entries: readonly RunEntry[]): void {
     const started = entries[0] as StartedEntry;

@@ -2,7 +2,7 @@
  * Reads the strategy text of a pattern (docs/patterns.md has the grammar for users). Never fails: a line that is no statement is
  * a judgement point; one that begins like a statement and does not fit is a judgement point with a warning.
  */
-import type { Judgement, Statement, Strategy, Warning } from "./ast.ts";
+import { bodiesOf, type Judgement, type Statement, type Strategy, type Warning } from "./ast.ts";
 import { type Opened, openBlock, readBlock } from "./blocks.ts";
 import { isBlockKeyword, keywordOf, suggestionFor } from "./grammar.ts";
 import { type Line, positionIn, readLines } from "./lines.ts";
@@ -59,9 +59,15 @@ function parseBlock(line: Line, opened: Opened, followers: readonly Opened[], wa
       body: (lines) => parseLines(lines, warnings),
       warn: (where, message, offset) => warnings.push({ message, position: positionIn(where, offset) }),
     });
-    // "Then: look around" in lower case is prose as a whole, unless all of it is a statement.
-    const isProse = opened.header.loose && opened.inline && read.kind === "group" && read.body.some(({ kind }) => kind === "judgement");
-    if (!isProse) return { ...read, ...placeOf(line) };
+    const statement: Statement = { ...read, ...placeOf(line) };
+    // "Then: look around" and "If in doubt, say why: it helps" are prose, unless all of it is a statement.
+    const isProse =
+      opened.header.loose &&
+      opened.inline &&
+      bodiesOf(statement)
+        .flat()
+        .some(({ kind }) => kind === "judgement");
+    if (!isProse) return statement;
     warnings.length = before;
     return judgement(line, warnings, { guards: false });
   } catch (problem) {

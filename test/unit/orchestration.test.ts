@@ -1,0 +1,263 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { CodedError } from "../../daemon/errors.ts";
+import { readYaml } from "../../daemon/yaml.ts";
+import orchestration from "../../modules/orchestration/index.ts";
+import type { MemoryEventLog } from "../harness/memory-log.ts";
+import { createJournal, createStateStore, startModule, type TestHandler, type TestOptions } from "../harness/module-context.ts";
+
+const compositions = (
+  patterns: Record<string, string | { capabilities?: string[]; strategy: string; variables?: object; strict?: boolean }>,
+): TestHandler =>
+  ((input: { name: string; commit?: string }) => {
+    const found = patterns[input.name];
+    if (found === undefined) throw new CodedError("COMPOSITION_NOT_FOUND", input.name);
+    const { strategy, strict, ...fields } = typeof found === "string" ? { strategy: found } : found;
+    return {
+      name: input.name,
+      type: "orchestration",
+      version: "1.0.0",
+      commit: "c1",
+      content: "",
+      data: { name: input.name, ...fields, orchestration_logic: { strategy, strict } },
+    };
+  }) as TestHandler;
+
+const start = (patterns: Parameters<typeof compositions>[0], options: TestOptions = {}) =>
+  startModule(orchestration, {
+    ...options,
+    handlers: { "composition:get": compositions(patterns), "event:emit": () => ({ status: "emitted" }), ...options.handlers },
+  });
+
+const typesIn = (log: MemoryEventLog) => log.records.map(({ type }) => type);
+
+test("a run goes from start to its result, and says so in events", async () => {
+  await using module = await start({
+    greet: { strategy: 'EMIT "hello:said" WITH {name} AS said\nRETURN {name}', variables: { name: "nobody" } },
+  });
+  const { run_id, state } = await module.call("orchestration:start", { pattern: "greet", inputs: { name: "Ada" } });
+  assert.equal(state, "running");
+  const status = await module.call("orchestration:status", { run_id, wait: 5 });
+  assert.equal(status.state, "completed");
+  assert.deepEqual(status.result, { name: "Ada" });
+  assert.equal(status.steps, 1);
+  assert.equal(status.commit, "c1");
+  assert.deepEqual(
+    typesIn(module.log).filter((type) => type !== "orchestration:progressed"),
+    ["orchestration:started", "orchestration:completed"],
+  );
+  const { entries } = await module.call("orchestration:journal", { run_id });
+  assert.deepEqual(
+    entries.map(({ type }: { type: string }) => type),
+    ["started", "steps", "steps", "ended"],
+  );
+});
+
+test("effects are done in the name of the agent, with what profile, pattern, caller and request all allow", async () => {
+  const seen: unknown[] = [];
+  await using module = await start(
+    { greet: { strategy: 'EMIT "hello:said"', capabilities: ["event:emit", "agent:spawn"] } },
+    { handlers: { "event:emit": ((input: object, options: object) => seen.push({ ...input, ...options }) && {}) as TestHandler } },
+  );
+  const { run_id } = await module.call(
+    "orchestration:start",
+    { pattern: "greet", agent_id: "A1", capabilities: ["emit:hello:*", "composition:get"] },
+    { caller: { kind: "client", id: "c", capabilities: ["*"] } },
+  );
+  await module.call("orchestration:status", { run_id, wait: 5 });
+  const [emit] = seen as { id: string; caller: object; cause: { run: string; agent: string; causation: string } }[];
+  assert.deepEqual(emit?.caller, { kind: "agent", id: "A1", capabilities: ["emit:hello:*"] });
+  assert.equal(emit?.id, `${run_id}/1`);
+  assert.equal(emit?.cause.run, run_id);
+  assert.equal(emit?.cause.agent, "A1");
+  assert.equal(emit?.cause.causation, `${run_id}/started`);
+});
+
+test("a failed run tells code, message and line's details", async () => {
+  await using module = await start({ hopeless: "ABORT 'no use'" });
+  const { run_id } = await module.call("orchestration:start", { pattern: "hopeless" });
+  const { state, error } = await module.call("orchestration:status", { run_id, wait: 5 });
+  assert.equal(state, "failed");
+  assert.deepEqual(error, { code: "RUN_ABORTED", message: "no use", details: { line: 1 } });
+  assert.equal(typesIn(module.log).at(-1), "orchestration:failed");
+});
+
+test("a statement that cannot be played yet is refused by name before anything runs", async () => {
+  await using module = await start({ waits: 'EMIT "a:b"\nFIRST:\n  AWAIT worker WITHIN 30s AS reply' });
+  await assert.rejects(module.call("orchestration:start", { pattern: "waits" }), (error: CodedError) => {
+    assert.equal(error.code, "PATTERN_INVALID");
+    assert.equal(error.details.statement, "AWAIT");
+    assert.equal(error.details.line, 3);
+    return true;
+  });
+  assert.deepEqual(typesIn(module.log), []);
+});
+
+test("warnings are errors in a strict pattern", async () => {
+  await using module = await start({ strict: { strategy: 'EMITT "a:b"', strict: true }, loose: 'EMITT "a:b"' });
+  await assert.rejects(module.call("orchestration:start", { pattern: "strict" }), { code: "PATTERN_INVALID" });
+  await module.call("orchestration:start", { pattern: "loose" });
+});
+
+test("an interpreter that thinks is refused as not available", async () => {
+  await using module = await start({ greet: "RETURN 1" });
+  await assert.rejects(module.call("orchestration:start", { pattern: "greet", interpreter: "hybrid" }), { code: "PATTERN_INVALID" });
+});
+
+const never = () => new Promise<never>(() => {});
+
+test("a run is cancelled while its tool hangs", async () => {
+  await using module = await start({ hangs: 'RUN "slow"' }, { handlers: { "tool:call": never } });
+  const { run_id } = await module.call("orchestration:start", { pattern: "hangs" });
+  assert.equal((await module.call("orchestration:cancel", { run_id })).state, "cancelled");
+  assert.equal((await module.call("orchestration:status", { run_id })).state, "cancelled");
+  assert.equal(typesIn(module.log).at(-1), "orchestration:cancelled");
+});
+
+test("a run ends at its limit of seconds, and names it", async () => {
+  await using module = await start({ hangs: 'RUN "slow"' }, { handlers: { "tool:call": never } });
+  const { run_id } = await module.call("orchestration:start", { pattern: "hangs", budget: { seconds: 0.05 } });
+  const { state, error } = await module.call("orchestration:status", { run_id, wait: 5 });
+  assert.equal(state, "failed");
+  assert.equal(error.code, "RUN_LIMIT_EXCEEDED");
+  assert.equal(error.details.limit, "seconds");
+});
+
+test("a run that starts a run that starts a run ends at the limit of depth", async () => {
+  await using module = await start({
+    again:
+      'CALL "orchestration:start" WITH {pattern: "again", budget: {depth: 3}} AS child\nCALL "orchestration:status" WITH {run_id: child.run_id, wait: 5} AS child\nRETURN child',
+  });
+  const { run_id } = await module.call("orchestration:start", { pattern: "again", budget: { depth: 3 } });
+  const first = await module.call("orchestration:status", { run_id, wait: 10 });
+  const third = first.result.result;
+  assert.equal(third.depth, 3);
+  assert.equal(third.error.code, "RUN_LIMIT_EXCEEDED");
+  assert.equal(third.error.details.limit, "depth");
+});
+
+test("a run that was open when the daemon stopped goes on where it was after the restart", async () => {
+  const shared = { state: createStateStore(), journal: createJournal() };
+  const calls: string[] = [];
+  const patterns = { work: 'RUN "one" AS one\nRUN "two" AS two\nRETURN {one, two}' };
+  const tools = (second: () => unknown): TestOptions["handlers"] => ({
+    "tool:list": () => ({ tools: [] }),
+    "tool:call": (({ name, idempotency_key }: { name: string; idempotency_key: string }) => {
+      calls.push(`${name} ${idempotency_key.split("/")[1]}`);
+      return name === "two" ? second() : { result: 1 };
+    }) as TestHandler,
+  });
+  const first = await start(patterns, { ...shared, handlers: tools(never) });
+  const { run_id } = await first.call("orchestration:start", { pattern: "work" });
+  while (calls.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  await first[Symbol.asyncDispose]();
+  await using second = await start(patterns, { ...shared, log: first.log, handlers: tools(() => ({ result: 2 })) });
+  while ((await second.call("orchestration:status", { run_id, wait: 1 })).state === "running");
+  assert.deepEqual((await second.call("orchestration:status", { run_id })).result, { one: 1, two: 2 });
+  assert.deepEqual(calls, ["one 1", "two 2", "two 2"]);
+});
+
+test("a run whose end was recorded and not announced is announced after the restart", async () => {
+  const shared = { state: createStateStore(), journal: createJournal() };
+  const first = await start({ quick: "RETURN 1" }, shared);
+  const { run_id } = await first.call("orchestration:start", { pattern: "quick" });
+  await first.call("orchestration:status", { run_id, wait: 5 });
+  await first[Symbol.asyncDispose]();
+  const record = (await shared.state.get<object>(run_id))?.value;
+  await shared.state.put(run_id, { ...record, state: "running" });
+  await using second = await start({}, shared);
+  while ((await second.call("orchestration:list", { state: "running" })).runs.length > 0)
+    await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(typesIn(second.log), ["orchestration:completed"]);
+});
+
+test("list filters runs by state and pattern, the latest first", async () => {
+  await using module = await start({ quick: "RETURN 1", hangs: 'RUN "slow"' }, { handlers: { "tool:call": never } });
+  const { run_id: one } = await module.call("orchestration:start", { pattern: "quick" });
+  await module.call("orchestration:status", { run_id: one, wait: 5 });
+  const { run_id: two } = await module.call("orchestration:start", { pattern: "hangs" });
+  const ids = async (filter: object) =>
+    (await module.call("orchestration:list", filter)).runs.map(({ run_id }: { run_id: string }) => run_id);
+  assert.deepEqual(await ids({}), [two, one]);
+  assert.deepEqual(await ids({ state: "running" }), [two]);
+  assert.deepEqual(await ids({ pattern: "quick" }), [one]);
+});
+
+test("an unknown run is RUN_NOT_FOUND, a profile is no pattern", async () => {
+  await using module = await start(
+    {},
+    { handlers: { "composition:get": () => ({ name: "p", type: "profile", version: "1", commit: "c", data: {} }) } },
+  );
+  await assert.rejects(module.call("orchestration:status", { run_id: "nobody" }), { code: "RUN_NOT_FOUND" });
+  await assert.rejects(module.call("orchestration:start", { pattern: "p" }), { code: "PATTERN_INVALID" });
+});
+
+test("the shipped pattern is playable without a warning and declares what it needs", async () => {
+  const content = await readFile(new URL("../../compositions/orchestrations/compression_tournament.yaml", import.meta.url), "utf8");
+  await using module = await start({});
+  const explained = await module.call("orchestration:explain", { content });
+  assert.deepEqual(explained.warnings, []);
+  assert.equal(explained.playable, true);
+  assert.deepEqual(explained.slots, ["compression"]);
+  assert.deepEqual(explained.tools, ["list_files", "profile_file", "compress"]);
+  assert.equal(explained.judgement_points.length, 3);
+  const declared = (readYaml(content).data as { capabilities: string[] }).capabilities;
+  assert.deepEqual(
+    explained.capabilities.filter((one: string) => !one.startsWith("emit:compression:")).sort(),
+    declared.filter((one) => one !== "emit:compression:*").sort(),
+  );
+});
+
+test("the shipped pattern plays: every file has its choice, outcome and decision; a file that fails is skipped", async () => {
+  const content = await readFile(new URL("../../compositions/orchestrations/compression_tournament.yaml", import.meta.url), "utf8");
+  const calls: { command: string; input: Record<string, unknown> }[] = [];
+  const note = (command: string, answer: (input: never) => unknown): TestHandler =>
+    ((input: never) => {
+      calls.push({ command, input });
+      return answer(input);
+    }) as TestHandler;
+  const data = readYaml(content).data;
+  await using module = await startModule(orchestration, {
+    handlers: {
+      "composition:get": () => ({ name: "compression_tournament", type: "orchestration", version: "1.0.0", commit: "c", content, data }),
+      "event:emit": note("emit", () => ({ status: "emitted", id: "e" })),
+      "policy:select": note("select", () => ({ decision_id: "d", choice: "zstd-3", probability: 0.5 })),
+      "policy:outcome": note("outcome", () => ({ joined: true })),
+      "composition:track_decision": note("track", () => ({ id: "t" })),
+      "tool:call": note("tool", ({ name, arguments: given }: { name: string; arguments: { path: string } }) => {
+        if (name === "list_files")
+          return { result: { files: ["a.ts", "bad", "c.ts"].map((path) => ({ path, size: 9, extension: "ts" })), skipped: 0 } };
+        if (given.path === "bad") throw new CodedError("TOOL_FAILED", "gone");
+        if (name === "profile_file")
+          return { result: { extension: "ts", size: 9, size_bucket: "under_1k", entropy: 4.1, entropy_bucket: "under_5" } };
+        return { result: { method: "zstd-3", original_bytes: 100, compressed_bytes: 40, saved_share: 0.6, milliseconds: 20 } };
+      }),
+    },
+  });
+  const { run_id } = await module.call("orchestration:start", { pattern: "compression_tournament", inputs: { directory: "/d" } });
+  const { state, result, error } = await module.call("orchestration:status", { run_id, wait: 5 });
+  assert.equal(state, "completed", JSON.stringify(error));
+  assert.deepEqual(
+    result.files.map(({ path, method, reward }: { path: string; method: string; reward: number }) => [path, method, reward]),
+    [
+      ["a.ts", "zstd-3", 0.5],
+      ["c.ts", "zstd-3", 0.5],
+    ],
+  );
+  assert.deepEqual(result.skipped, [{ path: "bad", reason: "gone" }]);
+  assert.equal(result.compressed_bytes, 80);
+  const inputsOf = (command: string) => calls.filter((call) => call.command === command).map(({ input }) => input);
+  assert.deepEqual(inputsOf("outcome"), [
+    { decision_id: "d", reward: 0.5 },
+    { decision_id: "d", reward: 0.5 },
+  ]);
+  const [tracked] = inputsOf("track");
+  assert.equal(tracked?.decision, "zstd-3 for a.ts");
+  assert.equal(tracked?.confidence, 0.5);
+  assert.deepEqual(tracked?.outcome, { saved_share: 0.6, milliseconds: 20, reward: 0.5 });
+  assert.deepEqual(
+    inputsOf("emit").map(({ event }) => event),
+    ["compression:started", "compression:file_skipped", "compression:finished"],
+  );
+});
