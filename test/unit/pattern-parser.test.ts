@@ -150,6 +150,11 @@ test("a condition in prose stays a condition, with a warning", () => {
   assert.match(parseStrategy("IF the mood is bad:\n  EMIT 'a:b'").warnings[0]?.message ?? "", /prose/);
 });
 
+test("what follows an IF that cannot be read, or an ELSE with too much, is not lost", () => {
+  assert.deepEqual(kinds("IF:\n  RUN 'a'\nELSE:\n  RUN 'b'\nRUN 'c'"), ["judgement", "run", "judgement", "run", "run"]);
+  assert.deepEqual(kinds("IF a:\n  RUN 'a'\nELSE what:\n  RUN 'b'\nRUN 'c'"), ["if", "run", "judgement", "run", "run"]);
+});
+
 test("ON ERROR guards the statements before it in its block, up to an earlier ON ERROR", () => {
   const { statements } = parseStrategy("RUN 'a'\nON ERROR:\n  RUN 'b'\nRUN 'c'\nRUN 'd'\nON ERROR:\n  RUN 'e'\nRUN 'f'");
   assert.deepEqual(

@@ -53,7 +53,7 @@ export async function play(options: Play): Promise<unknown> {
   const whole = createScope(options.variables);
   let statements = 0;
 
-  const valueOf = (expression: Expression, scope: Scope, thread: Thread, line: number): Promise<unknown> =>
+  const compute = (expression: Expression, scope: Scope, thread: Thread, line: number): Promise<unknown> =>
     expression.volatile
       ? steps.value(thread, line, () => evaluate(expression, scope.state, expressions))
       : evaluate(expression, scope.state, expressions);
@@ -71,7 +71,7 @@ export async function play(options: Play): Promise<unknown> {
     if (++statements > maximumStatements) throw limitExceeded("statements", maximumStatements);
     if (statements % statementsPerTurn === 0) await yieldToOthers();
     const { line } = statement.position;
-    const value = (expression: Expression) => valueOf(expression, scope, thread, line);
+    const value = (expression: Expression) => compute(expression, scope, thread, line);
     const optional = async (expression: Expression | undefined) => (expression === undefined ? undefined : value(expression));
     const holds = async (condition: Condition) => condition.kind === "expression" && isTrue(await value(condition.expression));
     const step = (effect: Effect) => steps.effect(thread, line, effect);

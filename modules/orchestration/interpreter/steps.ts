@@ -2,7 +2,7 @@
 import { CodedError } from "../../../daemon/errors.ts";
 import type { Effect } from "./effects.ts";
 import type { Play } from "./interpreter.ts";
-import { RunLost, type StepResult, stepErrorOf } from "./journal.ts";
+import type { StepResult } from "./journal.ts";
 import { limitExceeded } from "./limits.ts";
 
 /** One strand of a run. Its steps are numbered by themselves, so that numbers do not depend on which branch is faster. */

@@ -78,7 +78,6 @@ export function readBlock(opened: Opened, followers: readonly Opened[], reader: 
     case "IF": {
       const branches = [opened, ...followers].filter((one) => one.keyword !== "ELSE");
       const last = followers.at(-1);
-      if (last?.keyword === "ELSE") nothing(last.header);
       return {
         kind: "if",
         branches: branches.map((one) => ({ condition: condition(one, one.header.tokens, reader), body: reader.body(one.body) })),

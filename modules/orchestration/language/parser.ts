@@ -33,8 +33,9 @@ function parseLines(lines: readonly Line[], warnings: Warning[]): Statement[] {
       guarded = statements.length;
     } else {
       const followers = opened.keyword === "IF" ? elseBlocks(lines, index + 1) : [];
-      statements.push(parseBlock(line, opened, followers, warnings));
-      index += followers.length;
+      const statement = parseBlock(line, opened, followers, warnings);
+      statements.push(statement);
+      if (statement.kind === "if") index += followers.length;
     }
   }
   return statements;
@@ -45,7 +46,9 @@ function elseBlocks(lines: readonly Line[], from: number): Opened[] {
   const found: Opened[] = [];
   for (const line of lines.slice(from)) {
     const opened = openBlock(line);
-    if (opened?.keyword !== "ELIF" && opened?.keyword !== "ELSE") break;
+    const isElif = opened?.keyword === "ELIF" && opened.header.tokens.length > 0;
+    const isElse = opened?.keyword === "ELSE" && opened.header.tokens.length === 0;
+    if (opened === undefined || !(isElif || isElse)) break;
     found.push(opened);
     if (opened.keyword === "ELSE") break;
   }
