@@ -2,6 +2,9 @@
  * Who may publish and subscribe where: the permissions of the embedded server's users, and the template for a server of the
  * user's own. Pure.
  *
+ * They bind what a connection publishes, not the reply subject of its requests: a reply, the daemon's or JetStream's own, goes
+ * where the asker said, also into a stream. So a stored message is to be trusted by its headers, not by its subject.
+ *
  * NATS knows no exception to a denial, and tools live on subjects that only their users know; so a client may publish anywhere
  * but to the subjects listed here. What is listed: the daemon's own streams and buckets, and every JetStream request that changes something.
  */
@@ -40,19 +43,11 @@ const changingRequests = [
   "$JS.*.API.>",
 ];
 
-/** Requests on one consumer, by the tokens between `CONSUMER` and the stream's name. */
-const consumerRequests = ["CREATE", "DURABLE.CREATE", "DELETE", "INFO", "MSG.NEXT", "PAUSE", "RESET", "UNPIN"];
-
 /**
  * A client reads everything, calls every command and uses subjects of its own, but writes events through `event:emit` alone.
  * @param moduleConsumers names of the durable consumers through which the daemon's modules listen
  */
 export function clientPermissions({ streams, captured }: Subjects, moduleConsumers: readonly string[]): Permissions {
-  const closedStreams = [streams.runs, streams.schedules, streams.dead];
-  const closedConsumers = [
-    ...closedStreams.map((stream) => ({ stream, consumer: ">" })),
-    ...moduleConsumers.map((consumer) => ({ stream: streams.events, consumer })),
-  ];
   return {
     publish: {
       allow: [">"],
@@ -63,21 +58,20 @@ export function clientPermissions({ streams, captured }: Subjects, moduleConsume
         ...changingRequests,
         // The old form of the request names the consumer in its body, where no permission can see it.
         "$JS.API.CONSUMER.CREATE.*",
-        ...closedConsumers.flatMap(({ stream, consumer }) => [
-          ...consumerRequests.map((request) => `$JS.API.CONSUMER.${request}.${stream}.${consumer}`),
-          ...(consumer === ">"
-            ? []
-            : [
-                `$JS.API.CONSUMER.CREATE.${stream}.${consumer}.>`,
-                `$JS.ACK.${stream}.${consumer}.>`,
-                `$JS.ACK.*.*.${stream}.${consumer}.>`,
-              ]),
-        ]),
+        ...[streams.runs, streams.schedules, streams.dead].flatMap((stream) => requestsOn(`${stream}.>`)),
+        ...moduleConsumers.flatMap((name) => {
+          const consumer = `${streams.events}.${name}`;
+          // A request to create may end in the consumer's filter; an acknowledgement may begin with a domain and an account.
+          return [...requestsOn(consumer), `$JS.API.CONSUMER.*.${consumer}.>`, `$JS.ACK.${consumer}.>`, `$JS.ACK.*.*.${consumer}.>`];
+        }),
       ],
     },
     subscribe: everything,
   };
 }
+
+/** All requests on a consumer, such as `CREATE` and `MSG.NEXT`. @param consumer `stream.consumer` */
+const requestsOn = (consumer: string): string[] => [`$JS.API.CONSUMER.*.${consumer}`, `$JS.API.CONSUMER.*.*.${consumer}`];
 
 /** The snippet for the configuration of a server that the user runs: `docs/nats-permissions.conf`. */
 export function renderTemplate(subjects: Subjects, moduleConsumers: readonly string[]): string {

@@ -5,6 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { Logger } from "pino";
 import { configurationFile, pidFile } from "./server-files.ts";
+import { signalIfAlive } from "./server-process.ts";
 
 /** Milliseconds after which a server that does not end by itself is sent the next signal. */
 const patience = [["SIGTERM", 1_000] as const, ["SIGKILL", 4_000] as const];
@@ -23,7 +24,7 @@ export async function endPredecessor(directory: string, log: Logger, signal: Abo
     if (next !== undefined && Date.now() - since >= next[1]) {
       steps.shift();
       log.warn({ pid, signal: next[0] }, "ending the NATS server of a daemon that was killed");
-      process.kill(pid, next[0]);
+      signalIfAlive(pid, next[0]);
     }
     await pause(20, undefined, { signal });
   }

@@ -33,6 +33,8 @@ exit "$code"
 const logLine = /^\[(\d+)\] \S+ \S+ \[(\w{3})\] (.*)$/;
 /** The server's INF is a page at each start; it is there for who looks for it. */
 const levels = { FTL: "fatal", ERR: "error", WRN: "warn", INF: "debug", DBG: "debug", TRC: "trace" } as const;
+/** Expected: they stand in a file that only its owner reads. */
+const plainPasswords = "Plaintext passwords detected";
 const startDeadline = 30_000;
 const stopDeadline = 3_000;
 
@@ -56,7 +58,7 @@ export async function startProcess(binary: string, configuration: string, log: L
   const lines = createInterface({ input: child.stderr as NodeJS.ReadableStream });
   lines.on("line", (line) => {
     const [, id, kind, text = line] = logLine.exec(line) ?? [];
-    const level = levels[kind as keyof typeof levels] ?? "warn";
+    const level = text.startsWith(plainPasswords) ? "debug" : (levels[kind as keyof typeof levels] ?? "warn");
     log[level]({ line: text }, "nats-server says");
     if (level !== "debug" && level !== "trace") lastWords = text;
     if (id !== undefined) pid = Number(id);
@@ -71,7 +73,7 @@ export async function startProcess(binary: string, configuration: string, log: L
     lifeline.end();
     const timer = new AbortController();
     const late = pause(stopDeadline, "late", { signal: timer.signal }).catch(() => undefined);
-    if ((await Promise.race([ended.promise, late])) === "late" && pid !== undefined) process.kill(pid, "SIGKILL");
+    if ((await Promise.race([ended.promise, late])) === "late" && pid !== undefined) signalIfAlive(pid, "SIGKILL");
     timer.abort();
     await ended.promise;
   };
@@ -88,4 +90,12 @@ export async function startProcess(binary: string, configuration: string, log: L
     throw failure ?? new Error("nats-server did not tell its port");
   }
   return { pid, port, ended: ended.promise, stop };
+}
+
+export function signalIfAlive(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
