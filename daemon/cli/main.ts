@@ -15,8 +15,6 @@ export interface Invocation {
   readonly positionals: readonly string[];
   readonly place: Place;
   readonly json: boolean;
-  /** Aborted by Ctrl-C and SIGTERM. */
-  readonly signal: AbortSignal;
 }
 
 interface Verb {
@@ -28,6 +26,15 @@ interface Verb {
 }
 
 class UsageError extends Error {}
+class Interruption extends Error {}
+
+/** For verbs that have something to clean up: aborted by the first Ctrl-C or SIGTERM. The second one ends the process. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  const interrupt = () => controller.abort(new Interruption());
+  process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
+  return controller.signal;
+}
 
 const verbs: Readonly<Record<string, Verb>> = {
   call: {
@@ -54,10 +61,10 @@ const verbs: Readonly<Record<string, Verb>> = {
     usage: "tail [pattern]",
     description: "print events as they are emitted, until Ctrl-C; patterns as in monitoring:*",
     arity: [0, 1],
-    run: async ({ positionals: [pattern = "*"], place, json, signal }) => {
+    run: async ({ positionals: [pattern = "*"], place, json }) => {
       if (!isPattern(pattern)) throw new UsageError(`"${pattern}" is not a pattern over events, such as monitoring:* or *`);
       await using client = await connect(place);
-      for await (const event of client.events(pattern, signal)) {
+      for await (const event of client.events(pattern, interruption())) {
         const { time, type, data } = event;
         process.stdout.write(json ? `${JSON.stringify(event)}\n` : `${time} ${type} ${JSON.stringify(data)}\n`);
       }
@@ -67,9 +74,9 @@ const verbs: Readonly<Record<string, Verb>> = {
     usage: "demo [DIR]",
     description: "learn how to compress the files below DIR (default: the current folder)",
     arity: [0, 1],
-    run: async ({ positionals: [directory = "."], place, json, signal }) => {
+    run: async ({ positionals: [directory = "."], place, json }) => {
       const { runDemo } = await import("./demo.ts");
-      await runDemo({ directory, place, json, signal });
+      await runDemo({ directory, place, json, signal: interruption() });
     },
   },
   help: {
@@ -81,9 +88,6 @@ const verbs: Readonly<Record<string, Verb>> = {
 };
 
 async function main(argv: readonly string[]): Promise<number> {
-  const interrupted = new AbortController();
-  const interrupt = () => interrupted.abort(new Error("interrupted"));
-  process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
   process.stdout.on("error", () => process.exit(0)); // The reader of a pipe has had enough.
   let json = false;
   try {
@@ -93,10 +97,10 @@ async function main(argv: readonly string[]): Promise<number> {
     const verb = verbOf(name);
     if (rest.length < verb.arity[0] || rest.length > verb.arity[1]) throw new UsageError(`Usage: reprise ${verb.usage}`);
     const place = locateDaemon(values.url, process.env, process.cwd());
-    await verb.run({ positionals: rest, place, json, signal: interrupted.signal });
+    await verb.run({ positionals: rest, place, json });
     return 0;
   } catch (error) {
-    if (interrupted.signal.aborted) return 130;
+    if (error instanceof Interruption) return 130;
     return await report(error, json);
   }
 }

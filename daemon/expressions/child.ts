@@ -20,7 +20,7 @@ export interface Evaluator {
 }
 
 const entry = fileURLToPath(new URL("./evaluator.mjs", import.meta.url));
-const library = dirname(fileURLToPath(import.meta.resolve("jsonata")));
+const library = import.meta.resolve("jsonata");
 const startMilliseconds = 10_000;
 const heapMegabytes = 64;
 /** An orphan in the midst of a bomb cannot see that its parent died; the system ends it. */
@@ -32,8 +32,9 @@ const nodeArguments = [
   "--disable-proto=delete",
   "--permission",
   `--allow-fs-read=${entry}`,
-  `--allow-fs-read=${library}/*`,
+  `--allow-fs-read=${dirname(fileURLToPath(library))}/*`,
   entry,
+  library,
 ];
 
 export function startEvaluator(): Evaluator {

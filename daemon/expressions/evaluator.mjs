@@ -9,7 +9,9 @@
  * Reply    `{"value"?}` or `{"error": {"code", "message", "details"}}`, the codes of daemon/errors.ts
  */
 import { readSync, writeSync } from "node:fs";
-import jsonata from "jsonata";
+
+/** By its address, because looking it up would read folders that this process may not read. */
+const { default: jsonata } = await import(process.argv[2]);
 
 /** JSONata's own guards come first, since they spare a restart; what they miss is killed from outside. */
 const guards = { timeout: 150, stack: 1_000, sequence: 100_000 };

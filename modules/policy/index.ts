@@ -116,7 +116,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
           // The answer waits until the outcome is counted, so that every later selection knows it.
           const written = daemon
             .emit("policy:outcome_recorded", event, meta, { id: `outcome-${decision_id}` })
-            .then(({ seq }) => ledger.reached(seq, daemon.signal));
+            .then(({ seq }) => ledger.reached(seq, signal));
           settling.set(decision_id, written);
           try {
             await written;

@@ -80,7 +80,7 @@ export function renderTable({ learned, fixed, best_possible }: Summary): string 
     bytes.toLocaleString("en"),
     `${(100 * saved_share).toFixed(2)} %`,
     milliseconds.toFixed(1),
-    mean_reward.toFixed(4),
+    mean_reward.toFixed(4).replace("-0.0000", "0.0000"),
   ]);
   const widths = head.map((title, column) => Math.max(title.length, ...body.map((cells) => cells[column]?.length ?? 0)));
   const line = (cells: string[]) =>
