@@ -56,11 +56,23 @@ function readPattern(data: unknown): Pattern {
   }
   return {
     name: typeof fields.name === "string" ? fields.name : "",
-    strategy: parseStrategy(logic.strategy),
+    strategy: parseOnce(logic.strategy),
     variables: Object.fromEntries(Object.entries(asObject(fields.variables) ?? {}).map(([name, value]) => [name, defaultOf(value)])),
     capabilities,
     strict: logic.strict === true,
   };
+}
+
+/** Text → strategy of the patterns that were used last: most runs play a pattern that another run has just played. */
+const parsed = new Map<string, Strategy>();
+const parsedPatterns = 100;
+
+function parseOnce(text: string): Strategy {
+  const strategy = parsed.get(text) ?? parseStrategy(text);
+  parsed.delete(text);
+  parsed.set(text, strategy);
+  if (parsed.size > parsedPatterns) parsed.delete(parsed.keys().next().value as string);
+  return strategy;
 }
 
 /** A variable is given by its value, or described as `{default, description, …}`. */

@@ -1,8 +1,9 @@
 /** All runs of this daemon: starts them, keeps their records, resumes after a restart those that were open. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { intersect } from "../../daemon/capabilities.ts";
-import { CodedError } from "../../daemon/errors.ts";
+import { CodedError, errorTable } from "../../daemon/errors.ts";
 import type { Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
+import { type StepError, stepErrorOf } from "./interpreter/journal.ts";
 import { defaultLimits, type Limits, limitExceeded } from "./interpreter/limits.ts";
 import { assertPlayable, loadPattern, type Pattern } from "./pattern.ts";
 import {
@@ -161,24 +162,33 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
       return context.state.delete(run_id);
     }
     if (last.type === "ended") return conclude(started, last);
-    const pattern = await loadPattern(context, started.pattern, started.commit);
+    const pattern = await loadPattern(context, started.pattern, started.commit).catch((error: unknown) => stepErrorOf(error));
+    if ("code" in pattern) {
+      if (errorTable[pattern.code].retryable || pattern.code === "INTERNAL") throw new CodedError(pattern.code, pattern.message);
+      return failUnplayed(started, entries, pattern);
+    }
     await announceStart(started);
     run(pattern, entries);
   }
 
-  /** Other modules answer only after all have started. */
-  async function resumeAll(): Promise<void> {
-    for (const record of [...records.values()].filter(({ state }) => state === "running")) {
-      for (let attempt = 0; !stopping.signal.aborted; attempt++) {
-        try {
-          await resume(record);
-          break;
-        } catch (error) {
-          if (stopping.signal.aborted) return;
-          const isStarting = error instanceof CodedError && error.code === "SHUTTING_DOWN";
-          if (!isStarting) context.log.error({ run: record.run_id, error }, "a run could not be resumed yet");
-          await sleep(isStarting ? 10 : Math.min(2 ** attempt * 100, 10_000), undefined, { signal: stopping.signal }).catch(() => {});
-        }
+  /** The pattern is gone, together with the history that it was pinned to. */
+  async function failUnplayed(started: StartedEntry, entries: readonly RunEntry[], error: StepError): Promise<void> {
+    const usage = playedSoFar(entries);
+    const ended: EndedEntry = { type: "ended", at: new Date().toISOString(), state: "failed", error, usage, judgements: [] };
+    if ((await context.journal.append(started.run_id, entries.length, ended)) === "appended") await conclude(started, ended);
+  }
+
+  /** Other modules answer only after all have started; a run that cannot go on yet is tried again. */
+  async function resumeInTime(record: RunRecord): Promise<void> {
+    const { signal } = stopping;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        return await resume(record);
+      } catch (error) {
+        if (signal.aborted) return;
+        const isStarting = error instanceof CodedError && error.code === "SHUTTING_DOWN";
+        if (!isStarting) context.log.error({ run: record.run_id, error }, "a run could not be resumed yet");
+        await sleep(isStarting ? 10 : Math.min(2 ** attempt * 100, 10_000), undefined, { signal }).catch(() => {});
       }
     }
   }
@@ -199,8 +209,8 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
     const entries = await readJournal(id);
     const [started, last] = [entries[0] as StartedEntry, entries.at(-1) as RunEntry];
     if (last.type !== "ended") {
-      const steps = entries.reduce((count, entry) => count + (entry.type === "steps" ? entry.results.length : 0), 0);
-      return { ...recordOf(started), steps, usage: { steps, milliseconds: last.type === "steps" ? last.elapsed : 0 } };
+      const usage = playedSoFar(entries);
+      return { ...recordOf(started), steps: usage.steps, usage };
     }
     const { result, error, judgements, usage } = last;
     return {
@@ -213,7 +223,8 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
     };
   }
 
-  const resuming = resumeAll();
+  const interrupted = [...records.values()].filter(({ state }) => state === "running");
+  const resuming = Promise.all(interrupted.map(resumeInTime));
 
   return {
     start,
@@ -238,6 +249,11 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
       await Promise.allSettled([resuming, ...[...open.values()].map(({ done }) => done)]);
     },
   };
+}
+
+function playedSoFar(entries: readonly RunEntry[]): Usage {
+  const played = entries.filter((entry) => entry.type === "steps");
+  return { steps: played.reduce((count, { results }) => count + results.length, 0), milliseconds: played.at(-1)?.elapsed ?? 0 };
 }
 
 const identityOf = ({ run_id, agent_id, parent_run, pattern, version, commit }: StartedEntry) => ({

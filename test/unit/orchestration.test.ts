@@ -172,6 +172,22 @@ test("a run whose end was recorded and not announced is announced after the rest
   assert.deepEqual(typesIn(second.log), ["orchestration:completed"]);
 });
 
+test("a run whose pattern is gone after a restart fails, and holds up no other run", async () => {
+  const shared = { state: createStateStore(), journal: createJournal() };
+  const first = await start({ gone: 'RUN "slow"', kept: 'RUN "slow"' }, { ...shared, handlers: { "tool:call": never } });
+  const { run_id: gone } = await first.call("orchestration:start", { pattern: "gone" });
+  const { run_id: kept } = await first.call("orchestration:start", { pattern: "kept" });
+  await first[Symbol.asyncDispose]();
+  await using second = await start(
+    { kept: 'RUN "slow"' },
+    { ...shared, handlers: { "tool:list": () => ({ tools: [] }), "tool:call": () => ({}) } },
+  );
+  while ((await second.call("orchestration:list", { state: "running" })).runs.length > 0)
+    await new Promise((resolve) => setImmediate(resolve));
+  assert.equal((await second.call("orchestration:status", { run_id: gone })).error.code, "COMPOSITION_NOT_FOUND");
+  assert.equal((await second.call("orchestration:status", { run_id: kept })).state, "completed");
+});
+
 test("list filters runs by state and pattern, the latest first", async () => {
   await using module = await start({ quick: "RETURN 1", hangs: 'RUN "slow"' }, { handlers: { "tool:call": never } });
   const { run_id: one } = await module.call("orchestration:start", { pattern: "quick" });

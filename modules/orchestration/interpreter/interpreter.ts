@@ -144,9 +144,11 @@ export async function play(options: Play): Promise<unknown> {
       case "assign":
         for (const { path, value: expression } of statement.assignments) scope.set(path, await value(expression));
         return undefined;
-      case "append":
-        scope.append(statement.path, await value(statement.value));
+      case "append": {
+        const item = await value(statement.value);
+        if (item !== undefined) scope.append(statement.path, item);
         return undefined;
+      }
       case "emit": {
         const event = text(await value(statement.event), "the name of an event", line);
         const delay = seconds(await optional(statement.after), "AFTER", line);

@@ -47,8 +47,7 @@ export const lineGrammar = {
   COMBINE: 'COMBINE "pattern" WITH "pattern"',
 } as const;
 
-export type BlockKeyword = keyof typeof blockGrammar;
-export type LineKeyword = keyof typeof lineGrammar;
+type BlockKeyword = keyof typeof blockGrammar;
 
 const usages: Readonly<Record<string, string>> = { ...blockGrammar, ...lineGrammar };
 const aliases: Readonly<Record<string, string>> = { "ELSE IF": "ELIF", "FOR EACH": "FOREACH" };
