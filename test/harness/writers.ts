@@ -41,7 +41,7 @@ interface Reply {
 export const scheduledPrefix = "later-";
 const longestDelay = 4; // seconds
 
-export async function startWriters({ url, writers = 8, scheduledEvery = 0, timeout = 3_000 }: WritersOptions): Promise<Writers> {
+export async function startWriters({ url, writers = 8, scheduledEvery = 0, timeout = 1_000 }: WritersOptions): Promise<Writers> {
   const client = await connectForEver(url);
   const acknowledged: Acknowledged[] = [];
   const setbacks = new Map<string, number>();
