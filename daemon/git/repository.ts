@@ -75,16 +75,14 @@ export async function openRepository(folder: string, options: { url?: string } =
     return reading;
   }
 
-  /** The tip; where it is torn, the newest commit of the reflog that can still be read. */
+  /** The tip; where it is torn or its commit is damaged, the newest commit of the reflog that can still be read. */
   async function findHead(): Promise<string | undefined> {
-    try {
-      return (await readHead(gitdir)).commit;
-    } catch (error) {
-      for (const oid of await readReflog(gitdir)) {
-        if (await objects.isPresent(oid)) return oid;
-      }
-      throw error;
+    const tip = await readHead(gitdir).catch((error: unknown) => ({ error, commit: undefined }));
+    if (!("error" in tip) && (!tip.commit || (await objects.isPresent(tip.commit)))) return tip.commit;
+    for (const oid of await readReflog(gitdir)) {
+      if (await objects.isPresent(oid)) return oid;
     }
+    throw "error" in tip ? tip.error : unavailable(`object ${tip.commit} is missing or damaged`);
   }
 
   async function entryAt(path: string, commit?: string): Promise<TreeEntry | undefined> {

@@ -1,0 +1,151 @@
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import composition from "../../modules/composition/index.ts";
+import { gitIn, temporaryFolder } from "../harness/git.ts";
+import { MemoryEventLog } from "../harness/memory-log.ts";
+import { startModule } from "../harness/module-context.ts";
+import { until } from "../harness/until.ts";
+
+const content = "name: demo\ntype: orchestration\nversion: 1.2.0\n";
+
+async function startDemo(t: TestContext, log = new MemoryEventLog()) {
+  const folder = await temporaryFolder(t);
+  const module = await startModule(composition, { folder, log });
+  await module.call("create", { type: "orchestration", name: "demo", content });
+  return { module, folder, log, git: gitIn(folder) };
+}
+
+type Started = Awaited<ReturnType<typeof startDemo>>["module"];
+const track = ({ call }: Started, decision: unknown, more: object = {}) => call("track_decision", { pattern: "demo", decision, ...more });
+const idsIn = async ({ call }: Started) =>
+  (await call("decisions", { pattern: "demo", limit: 1_000 })).decisions.map(({ id }: { id: string }) => id).reverse();
+
+test("a decision is in git with its trailers, and read back as it was", async (t) => {
+  const { module, git, log } = await startDemo(t);
+  await using _ = module;
+  const decision = {
+    pattern: "demo",
+    decision: "use: gzip\n# not a comment",
+    context: { deep: [{ a: "é\u2028" }], long: "x y ".repeat(50) },
+    options: ["a", null, 1.5],
+    outcome: true,
+    confidence: 0.25,
+    reason: "- because",
+    run_id: "run-1",
+    agent_id: "agent-1",
+  };
+  const { id, commit } = await module.call("track_decision", { ...decision, wait: "commit" });
+  assert.equal(await git("rev-parse", "HEAD"), commit);
+  assert.equal(
+    await git("log", "-1", "--format=%(trailers:only,unfold)"),
+    `Decision-Id: ${id}\nRun: run-1\nAgent: agent-1\nPattern: demo@1.2.0\nEvent: memory/2`,
+  );
+  assert.equal(await git("log", "-1", "--format=%s"), "decision(demo): use: gzip # not a comment");
+  assert.equal(await git("log", "--format=%H", `--grep=Decision-Id: ${id}`), commit);
+  const { decisions } = await module.call("decisions", { pattern: "demo" });
+  const { pattern: _pattern, run_id: run, agent_id: agent, ...rest } = decision;
+  assert.deepEqual(decisions, [{ id, time: decisions[0].time, ...rest, run, agent }]);
+  assert.deepEqual(
+    log.ofType("composition:decision_recorded").map(({ data }) => data),
+    [{ commit, author: "reprise", decisions: [{ id, pattern: "demo" }] }],
+  );
+  assert.equal(await git("status", "--porcelain"), "");
+});
+
+test("1 000 decisions at once share few commits; full segments move on; pages and filters find them", async (t) => {
+  const { module, git, log } = await startDemo(t);
+  await using _ = module;
+  const tracked = await Promise.all(
+    Array.from({ length: 1_000 }, (_, number) =>
+      track(module, `n ${number}`, { outcome: number % 2 ? "good" : "bad", run_id: `run-${number % 3}` }),
+    ),
+  );
+  const expected = log.ofType("composition:decision_tracked").map(({ id }) => id);
+  assert.deepEqual(tracked.map(({ id }) => id).sort(), expected.toSorted());
+  await until(async () => (await idsIn(module)).length === 1_000, "1 000 decisions in git");
+  assert.deepEqual(await idsIn(module), expected);
+  assert.ok(Number(await git("rev-list", "--count", "HEAD")) < 20);
+  const segments = [1, 2, 3, 4].map((number) => `orchestrations/demo_decisions/000${number}.yaml`);
+  assert.equal(
+    await git("ls-files", "orchestrations"),
+    ["orchestrations/demo.yaml", "orchestrations/demo_decisions.yaml", ...segments].join("\n"),
+  );
+  for (const file of (await git("ls-files", "orchestrations/demo_decisions*")).split("\n")) {
+    assert.ok((await readFile(join(module.folder, file), "utf8")).match(/^- id/gm)?.length === 200, file);
+  }
+  const found: string[] = [];
+  for (let cursor: string | undefined; ; ) {
+    const page = await module.call("decisions", {
+      pattern: "demo",
+      outcome: "good",
+      run_id: "run-1",
+      limit: 30,
+      ...(cursor && { cursor }),
+    });
+    found.push(...page.decisions.map(({ decision }: { decision: string }) => decision));
+    cursor = page.cursor;
+    if (!cursor) break;
+  }
+  assert.deepEqual(
+    found,
+    Array.from({ length: 1_000 }, (_, number) => number)
+      .filter((number) => number % 2 === 1 && number % 3 === 1)
+      .map((number) => `n ${number}`)
+      .reverse(),
+  );
+  assert.equal(await git("fsck", "--strict", "--no-dangling"), "");
+});
+
+test("after a restart each decision is in git exactly once, also those that came meanwhile and after a new log", async (t) => {
+  const { module, folder, log } = await startDemo(t);
+  await track(module, "before", { wait: "commit" });
+  const earlier = structuredClone(log.ofType("composition:decision_tracked"));
+  await module[Symbol.asyncDispose]();
+  const missed = {
+    ...(earlier[0] ?? assert.fail()),
+    id: "missed",
+    data: { ...(earlier[0]?.data as object), id: "missed", decision: "meanwhile" },
+  };
+  log.append(missed);
+  {
+    await using again = await startModule(composition, { folder, log });
+    await until(async () => (await idsIn(again)).length === 2, "the missed decision");
+    assert.deepEqual(await idsIn(again), [earlier[0]?.id, "missed"]);
+  }
+  const moved = new MemoryEventLog("another-server");
+  for (const event of [...earlier, missed]) moved.append(event);
+  await using last = await startModule(composition, { folder, log: moved });
+  await track(last, "new", { wait: "commit" });
+  assert.equal((await idsIn(last)).length, 3);
+});
+
+test("an uncommitted edit of the decisions file makes decisions wait, is reported, and nothing is lost", async (t) => {
+  const { module, folder, git } = await startDemo(t);
+  await using _ = module;
+  await track(module, "first", { wait: "commit" });
+  const file = join(folder, "orchestrations/demo_decisions.yaml");
+  await writeFile(file, `# a note by hand\n${await readFile(file, "utf8")}`);
+  await track(module, "second");
+  const { waiting } = await until(async () => {
+    const reply = await module.call("decisions", { pattern: "demo" });
+    return reply.waiting && reply;
+  }, "the report");
+  assert.deepEqual([waiting.code, /demo_decisions\.yaml/.test(waiting.message)], ["REPOSITORY_CONFLICT", true]);
+  await git("commit", "-q", "-am", "a note");
+  await until(async () => (await idsIn(module)).length === 2, "the second decision");
+  assert.match(await readFile(file, "utf8"), /^# a note by hand\n/);
+  await until(async () => (await git("status", "--porcelain")) === "", "a clean work tree");
+  assert.equal((await module.call("decisions", { pattern: "demo" })).waiting, undefined);
+});
+
+test("a decision on no pattern, or one that a file cannot bear, is refused", async (t) => {
+  const { module } = await startDemo(t);
+  await using _ = module;
+  await assert.rejects(module.call("track_decision", { pattern: "none", decision: "x" }), { code: "COMPOSITION_NOT_FOUND" });
+  const nested = JSON.parse(`${'{"a":'.repeat(40)}1${"}".repeat(40)}`);
+  for (const context of [nested, JSON.parse('{"__proto__": 1}'), "x".repeat(40_000)])
+    await assert.rejects(track(module, "x", { context }), { code: "REQUEST_INVALID" });
+  await assert.rejects(track(module, "x", { run_id: "a\nEvent: memory/999" }), { code: "REQUEST_INVALID" });
+});
