@@ -30,6 +30,13 @@ export interface WritersOptions {
   readonly timeout?: number;
 }
 
+interface Request {
+  readonly event: string;
+  readonly id: string;
+  readonly data: unknown;
+  readonly delay?: number;
+}
+
 interface Reply {
   status?: string;
   id?: string;
@@ -56,7 +63,7 @@ export async function startWriters({ url, writers = 8, scheduledEvery = 0, timeo
     }
   }
 
-  async function untilAcknowledged(request: { id: string }): Promise<void> {
+  async function untilAcknowledged(request: Request): Promise<void> {
     for (;;) {
       const reply = await ask(request);
       if (reply.error === undefined) return void acknowledged.push({ id: request.id, status: reply.status ?? "", seq: reply.seq });
@@ -66,7 +73,7 @@ export async function startWriters({ url, writers = 8, scheduledEvery = 0, timeo
     }
   }
 
-  async function ask(request: object): Promise<Reply> {
+  async function ask(request: Request): Promise<Reply> {
     try {
       return (await client.request("event:emit", JSON.stringify(request), { timeout })).json<Reply>();
     } catch (error) {
