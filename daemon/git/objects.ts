@@ -134,4 +134,4 @@ export class ObjectBatch {
 
 const deflateAsync = promisify(deflate);
 
-export const loosePath = (gitdir: string, oid: string): string => join(gitdir, "objects", oid.slice(0, 2), oid.slice(2));
+const loosePath = (gitdir: string, oid: string): string => join(gitdir, "objects", oid.slice(0, 2), oid.slice(2));

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import type { TreeEntry } from "isomorphic-git";
 import { CodedError } from "../errors.ts";
 import type { CommitAuthor, CommitInfo, CommitRequest, Repository, RepositoryFile } from "../module.ts";
-import { acquireOwnerLock } from "../owner-lock.ts";
+import { acquireOwnerLock, OwnedElsewhereError } from "../owner-lock.ts";
 import { appendReflog, readHead, readReflog, unavailable } from "./branch.ts";
 import { DurableFiles } from "./durable-files.ts";
 import { findProblem } from "./health.ts";
@@ -50,19 +50,36 @@ export async function openRepository(folder: string, options: { url?: string } =
   let sharedHead: Promise<string | undefined> | undefined;
   let isClosed = false;
 
+  /** @returns why the lock cannot even be tried, as in a read-only folder */
+  async function takeOwnership(): Promise<string | undefined> {
+    try {
+      resources.use(await acquireOwnerLock(join(gitdir, "reprise", "owner.lock"), { purpose: "repository", ...options }));
+    } catch (error) {
+      if (error instanceof OwnedElsewhereError) throw error;
+      return `the repository cannot be locked: ${(error as Error).message}`;
+    }
+    isOwned = true;
+    await files.prepare();
+    return undefined;
+  }
+
   /**
    * Looks for damage, takes ownership, tidies up after a crash. Again before each write after a failure: it may be mended.
    */
   async function prepare(): Promise<void> {
-    problem = await findProblem(objects);
-    if (problem) return;
-    if (!isOwned) {
-      resources.use(await acquireOwnerLock(join(gitdir, "reprise", "owner.lock"), { purpose: "repository", ...options }));
-      isOwned = true;
-      await files.prepare();
+    const lockFailure = isOwned ? undefined : await takeOwnership();
+    problem = (await findProblem(objects)) ?? lockFailure ?? (await findUnfinished());
+    isSound = problem === undefined;
+  }
+
+  /** Completes a commit that a crash cut short. @returns why it cannot be completed */
+  async function findUnfinished(): Promise<string | undefined> {
+    try {
+      await workTree.finish();
+      return undefined;
+    } catch (error) {
+      return `a commit that was cut short cannot be completed: ${(error as Error).message}`;
     }
-    await workTree.finish();
-    isSound = true;
   }
 
   /** Calls at the same time share one look at the disk; our own commits end the sharing, so they are seen at once. */
@@ -144,7 +161,8 @@ export async function openRepository(folder: string, options: { url?: string } =
 
   /** Failures of the disk (full, read-only, broken) are the repository's state, not a defect. */
   function fail(error: NodeJS.ErrnoException): never {
-    const failure = error.syscall ? unavailable(error.message, error) : error;
+    const isOfDisk = error.syscall !== undefined || error instanceof OwnedElsewhereError;
+    const failure = isOfDisk ? unavailable(error.message, error) : error;
     if (failure.code === "REPOSITORY_UNAVAILABLE") isSound = false;
     throw failure;
   }
