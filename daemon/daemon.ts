@@ -2,9 +2,7 @@
  * Assembles the daemon: owner lock → NATS → streams → event bus → repository → modules → commands → HTTP, and takes it down
  * in reverse order.
  */
-import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
@@ -23,19 +21,21 @@ import { openRepository } from "./git/repository.ts";
 import { seedRepository } from "./git/seed.ts";
 import { type Health, startHttpServer } from "./http.ts";
 import { createMetrics, registerProcessMetrics } from "./metrics.ts";
+import type { Module } from "./module.ts";
 import { contextFor, type SharedServices } from "./module-context.ts";
 import { discoverModules, startModules } from "./module-host.ts";
-import type { Module } from "./module.ts";
 import { matches } from "./names.ts";
 import { serveCommands } from "./nats/command-service.ts";
 import { connectTo, type Server, startServer } from "./nats/connection.ts";
 import { openRunJournal } from "./nats/run-journal.ts";
+import { loadSecret } from "./nats/secret.ts";
 import { openStateStore } from "./nats/state-store.ts";
 import { assertServerVersion, ensureStreams } from "./nats/streams.ts";
 import { subjectsFor } from "./nats/subjects.ts";
 import { acquireOwnerLock } from "./owner-lock.ts";
 import { packageVersion, projectFolder } from "./project.ts";
 import { Router } from "./router.ts";
+import { createSeal } from "./seal.ts";
 
 export interface Daemon extends AsyncDisposable {
   readonly natsUrl: string;
@@ -93,6 +93,8 @@ async function assemble(
   const client = jetstream(nats);
   const manager = await jetstreamManager(nats);
   const { logIdentity } = await ensureStreams(manager, subjects);
+  const secret = await loadSecret(client, subjects);
+  const seal = createSeal(secret);
 
   const publisher = resources.use(new Publisher(nats, { grouping: server.syncsEveryWrite }));
   connection.onStatus((connected) => {
@@ -105,21 +107,23 @@ async function assemble(
     publisher,
     subjects,
     identity: logIdentity,
-    secret: await readOrMakeSecret(join(config.data, "secret")),
+    secret,
     largestEvent: Math.min(nats.info?.max_payload ?? largestEvent, largestEvent),
     log,
   });
   const index = resources.use(new EventIndex({ file: join(config.data, "events.sqlite"), log: eventLog, logger: log }));
-  const deadLetters = new DeadLetters({ client, manager, subjects });
+  const deadLetters = new DeadLetters({ client, manager, subjects, seal });
   const expressions = resources.use(createExpressions({ log }));
 
   const stopping = new AbortController();
   const router = new Router(stopping.signal);
   const ready = Promise.withResolvers<void>();
-  const delivery = resources.use(new Delivery({ client, manager, subjects, deadLetters, log, ready: ready.promise, pauses: deliveryPauses }));
+  const delivery = resources.use(
+    new Delivery({ client, manager, subjects, deadLetters, log, ready: ready.promise, pauses: deliveryPauses }),
+  );
   const bus = new EventBus({ log: eventLog, index, deadLetters, delivery, expressions, commands: router });
   const schedules = resources.use(
-    new Schedules({ client, manager, subjects, deadLetters, log, fire: (scheduled, repeated) => bus.fire(scheduled, repeated) }),
+    new Schedules({ client, manager, subjects, deadLetters, seal, log, fire: (scheduled, repeated) => bus.fire(scheduled, repeated) }),
   );
   bus.schedules = schedules;
 
@@ -133,10 +137,10 @@ async function assemble(
     delivery,
     expressions,
     repository,
-    journal: openRunJournal({ client, manager, subjects }),
+    journal: openRunJournal({ client, manager, subjects, seal }),
     log,
     signal: stopping.signal,
-    stateFor: (module) => openStateStore(client, subjects.bucket(module)),
+    stateFor: (module) => openStateStore(client, subjects.bucket(module), seal),
   };
   const host = resources.use(await startModules({ modules, router, log, contextFor: (module) => contextFor(module, shared) }));
   for (const { module, context, state } of host.running) {
@@ -155,7 +159,10 @@ async function assemble(
   const metrics = createMetrics();
   resources.use(registerProcessMetrics(metrics));
   const health = (): Health => {
-    const reasons = [...(connection.connected ? [] : ["not connected to NATS"]), ...(repository.problem === undefined ? [] : [repository.problem])];
+    const reasons = [
+      ...(connection.connected ? [] : ["not connected to NATS"]),
+      ...(repository.problem === undefined ? [] : [repository.problem]),
+    ];
     if (phase === "ready" && reasons.length > 0) return { status: "degraded", reasons };
     return { status: phase };
   };
@@ -194,13 +201,4 @@ function handlerFor<Handler>(listens: readonly [pattern: string, handler: Handle
 function settled<Value>(result: PromiseSettledResult<Value>): Value {
   if (result.status === "rejected") throw result.reason;
   return result.value;
-}
-
-/** 32 random bytes in hexadecimal, kept in the data folder. */
-async function readOrMakeSecret(file: string): Promise<string> {
-  if (!existsSync(file)) {
-    await writeFile(`${file}.new`, randomBytes(32).toString("hex"), { mode: 0o600 });
-    await rename(`${file}.new`, file);
-  }
-  return readFile(file, "utf8");
 }

@@ -1,8 +1,8 @@
 /** Gives one module its view of the daemon. */
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
-import { consequenceOf, decodeEvent, newId } from "./events/envelope.ts";
 import type { Delivery } from "./events/delivery.ts";
+import { consequenceOf, decodeEvent, newId } from "./events/envelope.ts";
 import type { EventBus } from "./events/event-bus.ts";
 import type { EventLog } from "./events/event-log.ts";
 import type { Caller, Expressions, Module, ModuleContext, Repository, RunJournal, StateStore } from "./module.ts";
@@ -43,7 +43,8 @@ export function contextFor(module: Module, shared: SharedServices): ModuleContex
       const declared = module.events[name];
       if (declared === undefined) throw new ModuleError(`module ${module.name} emits ${name}, which it does not declare`);
       const parsed = declared.schema.safeParse(data);
-      if (!parsed.success) throw new ModuleError(`module ${module.name} emits ${name} with data that its schema refuses: ${parsed.error.message}`);
+      if (!parsed.success)
+        throw new ModuleError(`module ${module.name} emits ${name} with data that its schema refuses: ${parsed.error.message}`);
       return bus.emitOwn(name, parsed.data, module.name, cause, options.id);
     },
     call<Result>(command: string, input: unknown, options: Parameters<ModuleContext["call"]>[2] = {}) {

@@ -88,7 +88,12 @@ export interface ModuleHostOptions {
  * Checks and starts all modules, in their order. Disposing stops them in reverse order, each within a deadline.
  * @throws ModuleError naming the culprit; those that had started are stopped
  */
-export async function startModules({ modules, router, log, contextFor }: ModuleHostOptions): Promise<AsyncDisposable & { running: RunningModule[] }> {
+export async function startModules({
+  modules,
+  router,
+  log,
+  contextFor,
+}: ModuleHostOptions): Promise<AsyncDisposable & { running: RunningModule[] }> {
   for (const module of modules) checkAlone(module);
   checkTogether(modules);
   for (const module of modules) router.declare(module);

@@ -9,7 +9,10 @@ export interface RetryOptions {
 }
 
 /** @throws the signal's reason when it aborts */
-export async function retry<Result>(operation: () => Promise<Result>, { signal, firstPause = 100, onFailure }: RetryOptions): Promise<Result> {
+export async function retry<Result>(
+  operation: () => Promise<Result>,
+  { signal, firstPause = 100, onFailure }: RetryOptions,
+): Promise<Result> {
   for (let attempt = 1; ; attempt++) {
     signal.throwIfAborted();
     try {

@@ -1,8 +1,9 @@
 /** Dead letters: events that a listener could not handle, each with its reason, until they are redriven. Stream DEAD. */
-import { type JetStreamClient, JetStreamApiError, type JetStreamManager } from "@nats-io/jetstream";
+import { JetStreamApiError, type JetStreamClient, type JetStreamManager, type StoredMsg } from "@nats-io/jetstream";
 import { CodedError } from "../errors.ts";
 import type { EventRecord } from "../module.ts";
 import type { Subjects } from "../nats/subjects.ts";
+import type { Seal } from "../seal.ts";
 
 export interface DeadLetter {
   /** Where the event should have gone: a listener's name, or `schedule` for a delayed command. */
@@ -23,15 +24,18 @@ export class DeadLetters {
   readonly #client: JetStreamClient;
   readonly #manager: JetStreamManager;
   readonly #subjects: Subjects;
+  readonly #seal: Seal;
 
-  constructor(options: { client: JetStreamClient; manager: JetStreamManager; subjects: Subjects }) {
+  constructor(options: { client: JetStreamClient; manager: JetStreamManager; subjects: Subjects; seal: Seal }) {
     this.#client = options.client;
     this.#manager = options.manager;
     this.#subjects = options.subjects;
+    this.#seal = options.seal;
   }
 
   async add(letter: DeadLetter): Promise<void> {
-    await this.#client.publish(this.#subjects.dead(letter.listener), JSON.stringify(letter));
+    const subject = this.#subjects.dead(letter.listener);
+    await this.#client.publish(subject, this.#seal.close(subject, letter));
   }
 
   /** Oldest first, those after `cursor`. */
@@ -42,7 +46,8 @@ export class DeadLetters {
     while (letters.length < options.limit) {
       const stored = await this.#manager.direct.getMessage(this.#subjects.streams.dead, { seq, next_by_subj: subject }).catch(absent);
       if (stored == null) return { letters };
-      letters.push({ id: String(stored.seq), ...stored.json<DeadLetter>() });
+      const letter = this.#open(stored);
+      if (letter !== undefined) letters.push(letter);
       seq = stored.seq + 1;
     }
     return { letters, cursor: String(seq - 1) };
@@ -53,8 +58,14 @@ export class DeadLetters {
     const stored = /^\d{1,15}$/.test(id)
       ? await this.#manager.direct.getMessage(this.#subjects.streams.dead, { seq: Number(id) }).catch(absent)
       : undefined;
-    if (stored == null) throw new CodedError("DEAD_LETTER_NOT_FOUND", `no dead letter has the id ${id}`, { id });
-    return { id, ...stored.json<DeadLetter>() };
+    const letter = stored == null ? undefined : this.#open(stored);
+    if (letter === undefined) throw new CodedError("DEAD_LETTER_NOT_FOUND", `no dead letter has the id ${id}`, { id });
+    return letter;
+  }
+
+  #open(stored: StoredMsg): StoredDeadLetter | undefined {
+    const letter = this.#seal.open<DeadLetter>(stored.subject, stored.string());
+    return letter === undefined ? undefined : { id: String(stored.seq), ...letter };
   }
 
   async remove(id: string): Promise<void> {

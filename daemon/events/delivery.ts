@@ -6,7 +6,15 @@
  * 3. A failed delivery is tried again after 1, 5, 30 and 120 s; the fifth failure makes a dead letter. An error that says
  *    itself that it is not retryable makes one at once.
  */
-import { AckPolicy, type ConsumerMessages, DeliverPolicy, JetStreamApiError, type JetStreamClient, type JetStreamManager, type JsMsg } from "@nats-io/jetstream";
+import {
+  AckPolicy,
+  type ConsumerMessages,
+  DeliverPolicy,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  type JsMsg,
+} from "@nats-io/jetstream";
 import type { Logger } from "pino";
 import { CodedError } from "../errors.ts";
 import type { EventRecord } from "../module.ts";
@@ -130,7 +138,10 @@ export class Delivery implements AsyncDisposable {
   async #deliver(listener: Listener, message: JsMsg): Promise<void> {
     const event = decodeEvent(message.headers, message.data, message.seq);
     if (event === undefined) {
-      this.#options.log.error({ seq: message.seq, subject: message.subject }, "the log holds a message that is no event; it is passed over");
+      this.#options.log.error(
+        { seq: message.seq, subject: message.subject },
+        "the log holds a message that is no event; it is passed over",
+      );
       return message.term("not an event");
     }
     try {
@@ -161,7 +172,10 @@ export class Delivery implements AsyncDisposable {
       });
       message.ack();
     } catch (unstored) {
-      log.error({ error: unstored, listener: listener.name, event: event.id }, "a dead letter could not be stored; the event is tried again");
+      log.error(
+        { error: unstored, listener: listener.name, event: event.id },
+        "a dead letter could not be stored; the event is tried again",
+      );
       message.nak(this.#options.pauses.at(-1));
     }
   }

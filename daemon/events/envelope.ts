@@ -49,11 +49,17 @@ export function encodeEvent(event: UnstoredEvent): MsgHdrs {
   return head;
 }
 
-/** Reads an event back; `undefined` for a message that is not an event of ours (no id, or a payload that is not JSON). */
+/**
+ * Reads an event back; `undefined` for a message that is not an event of ours: attributes missing, a payload that is not JSON,
+ * or a copy. (A client can have the server copy a stored message to a subject that the client may not write to, by naming it
+ * as the reply to a JetStream read; such a copy says which sequence it was read from.)
+ * @param seq the message's own sequence, 0 for a live one
+ */
 export function decodeEvent(head: MsgHdrs | undefined, payload: Uint8Array, seq: number): EventRecord | undefined {
   const read = readHeaders(head);
   const { id, type } = read;
   if (id === undefined || type === undefined) return undefined;
+  if (head?.values("Nats-Sequence").some((origin) => Number(origin) !== seq)) return undefined;
   const data = parseJson(payload);
   if (data === unreadable) return undefined;
   return {

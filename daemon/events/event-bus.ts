@@ -29,7 +29,7 @@ import type { Delivery } from "./delivery.ts";
 import { idGrammar, newId, type UnstoredEvent } from "./envelope.ts";
 import type { EventIndex } from "./event-index.ts";
 import type { Append, EventLog } from "./event-log.ts";
-import { scheduleListener, type Scheduled, type Schedules } from "./schedules.ts";
+import { type Scheduled, type Schedules, scheduleListener } from "./schedules.ts";
 import { traceOf } from "./trace.ts";
 
 /** What the bus needs to know of the modules. */
@@ -91,7 +91,9 @@ export class EventBus implements Events {
   async emitBatch(requests: readonly EmitRequest[], caller: Caller, meta: MessageMeta): Promise<EmitResult[]> {
     for (const [index, request] of requests.entries()) {
       if (this.#admit(request, caller, meta) || request.delay !== undefined || request.at !== undefined) {
-        throw new CodedError("REQUEST_INVALID", `events[${index}]: a batch holds plain events, neither commands nor delayed ones`, { index });
+        throw new CodedError("REQUEST_INVALID", `events[${index}]: a batch holds plain events, neither commands nor delayed ones`, {
+          index,
+        });
       }
     }
     const results: EmitResult[] = [];
@@ -115,7 +117,13 @@ export class EventBus implements Events {
   }
 
   /** Emits an event of a module's own domain. */
-  async emitOwn(name: string, data: unknown, source: string, cause: Partial<MessageMeta>, id?: string): Promise<{ id: string; seq: number }> {
+  async emitOwn(
+    name: string,
+    data: unknown,
+    source: string,
+    cause: Partial<MessageMeta>,
+    id?: string,
+  ): Promise<{ id: string; seq: number }> {
     const eventId = id ?? newId();
     const meta: MessageMeta = { id: eventId, correlation: eventId, hops: 0, ...cause };
     if (meta.hops > maxHops) throw tooManyHops(name, meta.hops);
@@ -199,7 +207,9 @@ export class EventBus implements Events {
   #admit(request: EmitRequest, caller: Caller, meta: MessageMeta): boolean {
     const name = assertName(request.event);
     if (request.id !== undefined && !idGrammar.test(request.id)) {
-      throw new CodedError("REQUEST_INVALID", "id: expected 1 to 128 characters of letters, digits and _-.:@/+=", { id: request.id.slice(0, 128) });
+      throw new CodedError("REQUEST_INVALID", "id: expected 1 to 128 characters of letters, digits and _-.:@/+=", {
+        id: request.id.slice(0, 128),
+      });
     }
     if (meta.hops > maxHops) throw tooManyHops(name, meta.hops);
     const { commands } = this.#options;
@@ -280,7 +290,10 @@ function dueTime({ delay, at }: EmitRequest): Date | undefined {
   if (delay !== undefined && at !== undefined) throw new CodedError("EVENT_TIME_INVALID", "give delay or at, not both");
   const due = at === undefined ? Date.now() + (delay ?? 0) * 1000 : Date.parse(at);
   if (!Number.isFinite(due) || due > Date.now() + longestDelay * 1000 || (delay ?? 0) < 0) {
-    throw new CodedError("EVENT_TIME_INVALID", "expected a delay in seconds from 0 up, or an RFC 3339 time, at most ten years ahead", { delay, at });
+    throw new CodedError("EVENT_TIME_INVALID", "expected a delay in seconds from 0 up, or an RFC 3339 time, at most ten years ahead", {
+      delay,
+      at,
+    });
   }
   return new Date(due);
 }

@@ -6,7 +6,13 @@
  *    A repetition that this process knows of is not even published, so that live subscribers do not see it twice.
  */
 import { createHmac } from "node:crypto";
-import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JetStreamManager, type OrderedConsumerOptions } from "@nats-io/jetstream";
+import {
+  type ConsumerMessages,
+  DeliverPolicy,
+  type JetStreamClient,
+  type JetStreamManager,
+  type OrderedConsumerOptions,
+} from "@nats-io/jetstream";
 import type { MsgHdrs } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import { CodedError } from "../errors.ts";
@@ -204,7 +210,8 @@ class LogProjection implements Projection {
       const position: LogPosition = { log: identity, seq: message.seq };
       await retry(async () => options.handle(events, position), {
         signal,
-        onFailure: (error, attempt) => log.error({ error, attempt, types: options.types, seq: position.seq }, "a projection cannot go on; it is tried again"),
+        onFailure: (error, attempt) =>
+          log.error({ error, attempt, types: options.types, seq: position.seq }, "a projection cannot go on; it is tried again"),
       }).catch((error: unknown) => {
         if (!signal.aborted) throw error;
       });

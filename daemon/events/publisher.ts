@@ -40,6 +40,9 @@ interface PublishReply {
   error?: { code: number; err_code: number; description: string };
 }
 
+/** NATS's own answer when nobody listens. */
+const noResponder: PublishReply = { seq: 0, error: { code: 503, err_code: 0, description: "no stream takes events: is JetStream on?" } };
+
 const acknowledgementTimeout = 5_000;
 /** Below this many waiting messages singles are as fast as a batch (measured: about 2.5 ms a batch, 0.19 ms a single). */
 const smallestGroup = 12;
@@ -186,11 +189,10 @@ export class Publisher implements Disposable {
     const waiting = this.#waiting.get(reply.subject);
     if (error !== null || waiting === undefined) return;
     this.#waiting.delete(reply.subject);
-    if (reply.headers?.code === 503) return waiting.reject(unavailable("no stream takes events: is JetStream on?"));
-    const answer = reply.json<PublishReply>();
-    if (answer.error === undefined) return waiting.resolve({ seq: answer.seq, duplicate: answer.duplicate === true });
-    if (answer.error.err_code === duplicateInBatch) return waiting.reject(new DuplicateInBatch());
-    waiting.reject(unavailable(answer.error.description, { server_code: answer.error.err_code }));
+    const answer = reply.headers?.code === 503 ? noResponder : reply.json<PublishReply>();
+    if (answer.error === undefined) waiting.resolve({ seq: answer.seq, duplicate: answer.duplicate === true });
+    else if (answer.error.err_code === duplicateInBatch) waiting.reject(new DuplicateInBatch());
+    else waiting.reject(unavailable(answer.error.description, { server_code: answer.error.err_code }));
   }
 
   #rejectOverdue(): void {

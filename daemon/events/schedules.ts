@@ -4,11 +4,19 @@
  * A schedule waits under `schedule.pending.<token>`; when it is due the server moves it to `schedule.due.<token>`, from where
  * it is fired: at least once, and `fire` recognises a repetition by the id.
  */
-import { AckPolicy, type ConsumerMessages, JetStreamApiError, type JetStreamClient, type JetStreamManager, type JsMsg } from "@nats-io/jetstream";
+import {
+  AckPolicy,
+  type ConsumerMessages,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  type JsMsg,
+} from "@nats-io/jetstream";
 import type { Logger } from "pino";
 import { CodedError } from "../errors.ts";
 import type { Caller } from "../module.ts";
 import type { Subjects } from "../nats/subjects.ts";
+import type { Seal } from "../seal.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import { deliveryPauses } from "./delivery.ts";
 import type { UnstoredEvent } from "./envelope.ts";
@@ -24,6 +32,7 @@ export interface ScheduleOptions {
   readonly manager: JetStreamManager;
   readonly subjects: Subjects;
   readonly deadLetters: DeadLetters;
+  readonly seal: Seal;
   readonly log: Logger;
   fire(scheduled: Scheduled, repeated: boolean): Promise<void>;
 }
@@ -62,17 +71,22 @@ export class Schedules implements AsyncDisposable {
 
   /** Durable when it resolves. @returns "duplicate" when a schedule with this id is pending already */
   async add(scheduled: Scheduled, at: Date): Promise<"scheduled" | "duplicate"> {
-    const { client, subjects } = this.#options;
+    const { client, subjects, seal } = this.#options;
     const token = tokenOf(scheduled.event.id);
     try {
-      await client.publish(subjects.schedulePending(token), JSON.stringify(scheduled), {
+      await client.publish(subjects.schedulePending(token), seal.close(subjects.scheduleDue(token), scheduled), {
         schedule: { specification: at, target: subjects.scheduleDue(token) },
         expect: { lastSubjectSequence: 0 },
       });
       return "scheduled";
     } catch (error) {
       if (error instanceof JetStreamApiError && error.code === wrongLastSequence) return "duplicate";
-      throw new CodedError("EVENT_OUTCOME_UNKNOWN", "the schedule may or may not be stored; repeat it with the same id", {}, { cause: error });
+      throw new CodedError(
+        "EVENT_OUTCOME_UNKNOWN",
+        "the schedule may or may not be stored; repeat it with the same id",
+        {},
+        { cause: error },
+      );
     }
   }
 
@@ -89,8 +103,12 @@ export class Schedules implements AsyncDisposable {
   }
 
   async #fire(message: JsMsg): Promise<void> {
-    const { log, deadLetters, manager, subjects } = this.#options;
-    const scheduled = message.json<Scheduled>();
+    const { log, deadLetters, manager, subjects, seal } = this.#options;
+    const scheduled = seal.open<Scheduled>(message.subject, message.string());
+    if (scheduled === undefined) {
+      log.error({ seq: message.seq, subject: message.subject }, "something that is no schedule of ours is due; it is passed over");
+      return message.term("not sealed by the daemon");
+    }
     const deliveries = message.info.deliveryCount;
     try {
       await this.#options.fire(scheduled, deliveries > 1);

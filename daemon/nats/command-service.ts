@@ -21,7 +21,12 @@ export interface CommandServiceOptions {
 /** Begins to answer all commands of the router. */
 export async function serveCommands(options: CommandServiceOptions): Promise<Service> {
   const { connection, router, subjects, version } = options;
-  const service = await new Svcm(connection).add({ name: "reprise", version, description: "Reprise: events, patterns, agents", queue: "reprise" });
+  const service = await new Svcm(connection).add({
+    name: "reprise",
+    version,
+    description: "Reprise: events, patterns, agents",
+    queue: "reprise",
+  });
   for (const name of router.names()) {
     service.addEndpoint(name.replace(":", "_"), {
       subject: subjects.command(name),
@@ -33,7 +38,11 @@ export async function serveCommands(options: CommandServiceOptions): Promise<Ser
   return service;
 }
 
-async function answer(name: string, message: ServiceMsg, { router, log }: CommandServiceOptions): Promise<void> {
+async function answer(name: string, message: ServiceMsg, { router, subjects, log }: CommandServiceOptions): Promise<void> {
+  if (message.reply !== undefined && !subjects.isReplySubject(message.reply)) {
+    log.warn({ command: name, reply: message.reply }, "a request asks for its reply in a stream of ours; it is not answered");
+    return;
+  }
   try {
     const { source, ...meta } = decodeRequest(message.headers);
     const input = parseJson(message.data);

@@ -7,7 +7,7 @@ import type { Module } from "../module.ts";
 import { projectFolder } from "../project.ts";
 import { startEmbeddedServer } from "./embedded-server.ts";
 import { findNatsServer } from "./find-server.ts";
-import type { Subjects } from "./subjects.ts";
+import { ownInbox, type Subjects } from "./subjects.ts";
 
 export interface Server extends AsyncDisposable {
   /** Without credentials: for clients. */
@@ -33,7 +33,7 @@ export async function startServer(
     directory: join(config.data, "nats"),
     port: config.nats.port,
     subjects,
-    moduleConsumers: (await loading).map(({ name }) => name),
+    modules: await loading,
     maximumPayload: largestMessage,
     log: log.child({ module: "nats-server" }),
     signal,
@@ -47,7 +47,10 @@ export async function startServer(
 }
 
 function externalServer(url: string, log: Logger): Server {
-  log.warn({ server: url }, "using a NATS server that is not ours: whether it syncs every write (sync_interval: always) cannot be seen from here");
+  log.warn(
+    { server: url },
+    "using a NATS server that is not ours: whether it syncs every write (sync_interval: always) cannot be seen from here",
+  );
   const { username, password, protocol, host } = new URL(url);
   return {
     url: `${protocol}//${host}`,
@@ -64,13 +67,14 @@ export interface Connection extends AsyncDisposable {
 }
 
 /** Reconnects for ever. @throws when the first connection fails */
-export async function connectTo({ url, user, password }: Server): Promise<Connection> {
+export async function connectTo({ url, user, password }: Pick<Server, "url" | "user" | "password">): Promise<Connection> {
   const nats = await connect({
     servers: url,
     name: "reprise",
     maxReconnectAttempts: -1,
     reconnectTimeWait: 200,
     pingInterval: 10_000,
+    inboxPrefix: ownInbox,
     ...(user !== undefined && { user, pass: password }),
   });
   let connected = true;

@@ -5,7 +5,7 @@ import { endPredecessor } from "./predecessor.ts";
 import { type Credentials, configurationFile, loadCredentials, type ServerFiles, writeConfiguration } from "./server-files.ts";
 import { type ServerProcess, startProcess } from "./server-process.ts";
 
-export interface EmbeddedServerOptions extends Pick<ServerFiles, "directory" | "subjects" | "moduleConsumers"> {
+export interface EmbeddedServerOptions extends Pick<ServerFiles, "directory" | "subjects" | "modules"> {
   /** Path of nats-server. */
   readonly binary: string;
   /** 0 = any free port. */

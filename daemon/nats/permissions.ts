@@ -8,7 +8,11 @@
  * NATS knows no exception to a denial, and tools live on subjects that only their users know; so a client may publish anywhere
  * but to the subjects listed here. What is listed: the daemon's own streams and buckets, and every JetStream request that changes something.
  */
-import type { Subjects } from "./subjects.ts";
+import type { Module } from "../module.ts";
+import { ownInbox, type Subjects } from "./subjects.ts";
+
+/** What the permissions need to know of the modules: each listens through a consumer of its name, and answers its commands. */
+export type Served = Pick<Module, "name" | "commands">;
 
 interface Rule {
   readonly allow: readonly string[];
@@ -43,11 +47,10 @@ const changingRequests = [
   "$JS.*.API.>",
 ];
 
-/**
- * A client reads everything, calls every command and uses subjects of its own, but writes events through `event:emit` alone.
- * @param moduleConsumers names of the durable consumers through which the daemon's modules listen
- */
-export function clientPermissions({ streams, captured }: Subjects, moduleConsumers: readonly string[]): Permissions {
+/** A client calls every command, reads all events and uses subjects of its own, but writes events through `event:emit` alone. */
+export function clientPermissions(subjects: Subjects, modules: readonly Served[]): Permissions {
+  const { streams, captured } = subjects;
+  const secretStream = `KV_${subjects.secretBucket}`;
   return {
     publish: {
       allow: [">"],
@@ -58,15 +61,26 @@ export function clientPermissions({ streams, captured }: Subjects, moduleConsume
         ...changingRequests,
         // The old form of the request names the consumer in its body, where no permission can see it.
         "$JS.API.CONSUMER.CREATE.*",
-        ...[streams.runs, streams.schedules, streams.dead].flatMap((stream) => requestsOn(`${stream}.>`)),
-        ...moduleConsumers.flatMap((name) => {
+        ...[streams.runs, streams.schedules, streams.dead, secretStream].flatMap((stream) => requestsOn(`${stream}.>`)),
+        `$JS.API.STREAM.MSG.GET.${secretStream}`,
+        `$JS.API.DIRECT.GET.${secretStream}`,
+        `$JS.API.DIRECT.GET.${secretStream}.>`,
+        ...modules.flatMap(({ name }) => {
           const consumer = `${streams.events}.${name}`;
           // A request to create may end in the consumer's filter; an acknowledgement may begin with a domain and an account.
           return [...requestsOn(consumer), `$JS.API.CONSUMER.*.${consumer}.>`, `$JS.ACK.${consumer}.>`, `$JS.ACK.*.*.${consumer}.>`];
         }),
       ],
     },
-    subscribe: everything,
+    subscribe: {
+      allow: [">"],
+      deny: [
+        // Commands are answered, and the daemon's replies and state seen, by the daemon alone.
+        ...modules.flatMap(({ commands }) => Object.keys(commands).map((name) => subjects.command(name))),
+        `${ownInbox}.>`,
+        "$KV.>",
+      ],
+    },
   };
 }
 
@@ -74,7 +88,7 @@ export function clientPermissions({ streams, captured }: Subjects, moduleConsume
 const requestsOn = (consumer: string): string[] => [`$JS.API.CONSUMER.*.${consumer}`, `$JS.API.CONSUMER.*.*.${consumer}`];
 
 /** The snippet for the configuration of a server that the user runs: `docs/nats-permissions.conf`. */
-export function renderTemplate(subjects: Subjects, moduleConsumers: readonly string[]): string {
+export function renderTemplate(subjects: Subjects, modules: readonly Served[]): string {
   return `# Users for a NATS server of your own, to be included in its configuration: the daemon, and clients that cannot forge events.
 # Generated from daemon/nats/permissions.ts. The passwords come from the server's environment.
 
@@ -86,7 +100,7 @@ jetstream {
 authorization {
   users: [
     ${renderUser("reprise", "$REPRISE_NATS_PASSWORD", daemonPermissions)}
-    ${renderUser("client", "$REPRISE_NATS_CLIENT_PASSWORD", clientPermissions(subjects, moduleConsumers))}
+    ${renderUser("client", "$REPRISE_NATS_CLIENT_PASSWORD", clientPermissions(subjects, modules))}
   ]
 }
 `;

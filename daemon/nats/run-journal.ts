@@ -2,15 +2,24 @@
  * Journals of runs: stream RUNS, one subject a run. Entry n is appended only when the subject's last message is entry n−1,
  * so two owners of a run cannot both write.
  */
-import { type JetStreamClient, JetStreamApiError, type JetStreamManager } from "@nats-io/jetstream";
+import { JetStreamApiError, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
 import type { RunJournal } from "../module.ts";
+import type { Seal } from "../seal.ts";
 import type { Subjects } from "./subjects.ts";
 
 const wrongLastSequence = 10071;
 
-export function openRunJournal({ client, manager, subjects }: { client: JetStreamClient; manager: JetStreamManager; subjects: Subjects }): RunJournal {
-  /** Run → sequence of its last entry and their number, as far as this process knows. */
+export interface RunJournalOptions {
+  readonly client: JetStreamClient;
+  readonly manager: JetStreamManager;
+  readonly subjects: Subjects;
+  readonly seal: Seal;
+}
+
+export function openRunJournal({ client, manager, subjects, seal }: RunJournalOptions): RunJournal {
+  /** Run → sequence of its last message and the number of its entries, as far as this process knows. */
   const tails = new Map<string, { seq: number; length: number }>();
+  const placeOf = (run: string, index: number) => `${subjects.run(run)}#${index}`;
 
   async function* messages(run: string) {
     let seq = 1;
@@ -22,15 +31,32 @@ export function openRunJournal({ client, manager, subjects }: { client: JetStrea
     }
   }
 
+  /** Messages that are not sealed as the next entry are not ours. */
   async function read<Entry>(run: string): Promise<Entry[]> {
     const entries: Entry[] = [];
     let seq = 0;
     for await (const stored of messages(run)) {
-      entries.push(stored.json<Entry>());
+      const entry = seal.open<Entry>(placeOf(run, entries.length), stored.string());
+      if (entry !== undefined) entries.push(entry);
       seq = stored.seq;
     }
     tails.set(run, { seq, length: entries.length });
     return entries;
+  }
+
+  async function appendAt(run: string, index: number, entry: unknown): Promise<"appended" | "conflict"> {
+    const tail = tails.get(run);
+    if (tail === undefined || tail.length !== index) return "conflict";
+    try {
+      const { seq } = await client.publish(subjects.run(run), seal.close(placeOf(run, index), entry), {
+        expect: { lastSubjectSequence: tail.seq },
+      });
+      tails.set(run, { seq, length: index + 1 });
+      return "appended";
+    } catch (error) {
+      if (error instanceof JetStreamApiError && error.code === wrongLastSequence) return "conflict";
+      throw error;
+    }
   }
 
   return {
@@ -38,16 +64,9 @@ export function openRunJournal({ client, manager, subjects }: { client: JetStrea
     async append(run, index, entry) {
       if (index === 0) tails.set(run, { seq: 0, length: 0 });
       else if (!tails.has(run)) await read(run);
-      const tail = tails.get(run);
-      if (tail === undefined || tail.length !== index) return "conflict";
-      try {
-        const { seq } = await client.publish(subjects.run(run), JSON.stringify(entry), { expect: { lastSubjectSequence: tail.seq } });
-        tails.set(run, { seq, length: index + 1 });
-        return "appended";
-      } catch (error) {
-        if (error instanceof JetStreamApiError && error.code === wrongLastSequence) return "conflict";
-        throw error;
-      }
+      if ((await appendAt(run, index, entry)) === "appended") return "appended";
+      await read(run); // a message that is not ours may stand in the way; another owner's entry stays a conflict
+      return appendAt(run, index, entry);
     },
     async runs() {
       const { state } = await manager.streams.info(subjects.streams.runs, { subjects_filter: subjects.captured.runs });

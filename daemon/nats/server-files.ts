@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { clientPermissions, daemonPermissions } from "./permissions.ts";
+import { clientPermissions, daemonPermissions, type Served } from "./permissions.ts";
 import type { Subjects } from "./subjects.ts";
 
 export interface Credentials {
@@ -15,7 +15,7 @@ export interface ServerFiles {
   readonly directory: string;
   readonly subjects: Subjects;
   /** Durable consumers that belong to the daemon's modules. */
-  readonly moduleConsumers: readonly string[];
+  readonly modules: readonly Served[];
   /** Bytes; larger messages are refused. */
   readonly maximumPayload: number;
   /** Whether each write is on the disk before it is acknowledged. */
@@ -41,7 +41,7 @@ export async function loadCredentials(directory: string): Promise<Credentials> {
 
 /** @param port -1 lets the server choose */
 export async function writeConfiguration(files: ServerFiles, { user, password }: Credentials, port: number): Promise<void> {
-  const { directory, subjects, moduleConsumers, maximumPayload, synchronous } = files;
+  const { directory, subjects, modules, maximumPayload, synchronous } = files;
   const configuration = {
     server_name: "reprise",
     host: "127.0.0.1",
@@ -52,7 +52,7 @@ export async function writeConfiguration(files: ServerFiles, { user, password }:
     authorization: {
       users: [
         { user, password, permissions: daemonPermissions },
-        { user: "client", password: randomBytes(24).toString("base64url"), permissions: clientPermissions(subjects, moduleConsumers) },
+        { user: "client", password: randomBytes(24).toString("base64url"), permissions: clientPermissions(subjects, modules) },
       ],
     },
     no_auth_user: "client",

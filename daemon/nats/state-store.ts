@@ -1,12 +1,15 @@
 /** A module's small durable state: one key-value bucket, values as JSON, compare-and-set by revision. */
-import { type KV, Kvm } from "@nats-io/kv";
+
 import { JetStreamApiError, type JetStreamClient } from "@nats-io/jetstream";
+import { type KV, Kvm } from "@nats-io/kv";
 import type { StateStore } from "../module.ts";
+import type { Seal } from "../seal.ts";
 
 const wrongLastSequence = 10071;
 
-/** The bucket is made at first use: most modules keep no state. */
-export function openStateStore(client: JetStreamClient, bucket: string): StateStore {
+/** The bucket is made at first use: most modules keep no state. Entries that are not sealed by us do not exist. */
+export function openStateStore(client: JetStreamClient, bucket: string, seal: Seal): StateStore {
+  const placeOf = (key: string) => `${bucket}/${key}`;
   let opened: Promise<KV> | undefined;
   const store = () => {
     opened ??= new Kvm(client).create(bucket, { history: 1 });
@@ -16,11 +19,12 @@ export function openStateStore(client: JetStreamClient, bucket: string): StateSt
     async get<Value>(key: string) {
       const entry = await (await store()).get(key);
       if (entry === null || entry.operation !== "PUT") return undefined;
-      return { value: entry.json<Value>(), revision: entry.revision };
+      const value = seal.open<Value>(placeOf(key), entry.string());
+      return value === undefined ? undefined : { value, revision: entry.revision };
     },
     async put(key, value, revision) {
       const kv = await store();
-      const payload = JSON.stringify(value);
+      const payload = seal.close(placeOf(key), value);
       try {
         if (revision === undefined) return await kv.put(key, payload);
         return revision === 0 ? await kv.create(key, payload) : await kv.update(key, payload, revision);
@@ -37,7 +41,8 @@ export function openStateStore(client: JetStreamClient, bucket: string): StateSt
       const found = new Map<string, Value>();
       for await (const key of await kv.keys()) {
         const entry = await kv.get(key);
-        if (entry !== null && entry.operation === "PUT") found.set(key, entry.json<Value>());
+        const value = entry?.operation === "PUT" ? seal.open<Value>(placeOf(key), entry.string()) : undefined;
+        if (value !== undefined) found.set(key, value);
       }
       return found;
     },

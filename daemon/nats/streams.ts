@@ -1,8 +1,8 @@
 /** The daemon's streams: created at first start, their needed features switched on, a server that lacks one refused by name. */
 import {
   DiscardPolicy,
-  type JetStreamManager,
   JetStreamApiError,
+  type JetStreamManager,
   RetentionPolicy,
   StorageType,
   type StreamConfig,
@@ -48,7 +48,8 @@ export async function ensureStreams(manager: JetStreamManager, subjects: Subject
   await ensure(manager, { ...common, name: streams.dead, subjects: [captured.dead], discard: DiscardPolicy.New });
 
   const logIdentity = events.config.metadata?.[identityKey];
-  if (logIdentity === undefined) throw new Error(`the stream ${streams.events} was not made by Reprise: it lacks the metadata ${identityKey}`);
+  if (logIdentity === undefined)
+    throw new Error(`the stream ${streams.events} was not made by Reprise: it lacks the metadata ${identityKey}`);
   return { logIdentity };
 }
 

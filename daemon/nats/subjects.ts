@@ -23,8 +23,16 @@ export interface Subjects {
   dead(module: string): string;
   /** Name of a key-value bucket. */
   bucket(module: string): string;
+  /** The bucket with the installation's secret, which clients may not read. */
+  readonly secretBucket: string;
+  /** May a reply to a request go there? A reply is sent with the daemon's rights, so not into its own streams. */
+  isReplySubject(subject: string): boolean;
 }
 
+/** The daemon's own inboxes; its clients may not listen there. */
+export const ownInbox = "_INBOX_reprise";
+
+const streamHeads = ["event.", "run.", "schedule.", "dead."];
 const prefixGrammar = /^[a-z][a-z0-9_-]{0,31}$/;
 
 /** @throws CodedError NAME_INVALID for an unusable prefix */
@@ -36,6 +44,7 @@ export function subjectsFor(prefix = ""): Subjects {
   const stream = (name: string) => (prefix === "" ? name : `${prefix.toUpperCase()}_${name}`);
   const after = (head: string) => (subject: string) => subject.slice(dotted.length + head.length);
   const eventTail = after("event.");
+  const bucket = (name: string) => (prefix === "" ? name : `${prefix}_${name}`);
 
   return {
     prefix: dotted,
@@ -49,6 +58,8 @@ export function subjectsFor(prefix = ""): Subjects {
     schedulePending: (id) => `${dotted}schedule.pending.${id}`,
     scheduleDue: (id) => `${dotted}schedule.due.${id}`,
     dead: (module) => `${dotted}dead.${module}`,
-    bucket: (module) => (prefix === "" ? module : `${prefix}_${module}`),
+    bucket,
+    secretBucket: bucket("reprise_secret"),
+    isReplySubject: (subject) => !subject.startsWith("$") && !streamHeads.some((head) => subject.startsWith(`${dotted}${head}`)),
   };
 }

@@ -43,7 +43,7 @@ export async function emitRelaxed(): Promise<Figure[]> {
   {
     await using server = await startRelaxedServer();
     await using daemon = await startDaemonProcess({ args: ["--nats-url", server.url], data });
-    const connection = await connect({ servers: server.url });
+    const connection = await server.connect();
     const sides = await open(daemon, connection);
     const figures = await compare("relaxed sync", sides, { latencies: 1_000, throughputs: 30_000, p50: 3.3, rate: 0.6 });
     await close(sides, connection);

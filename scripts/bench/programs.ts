@@ -1,11 +1,12 @@
 /** The processes that a benchmark needs beside itself: daemons, a raw echo, a server with relaxed sync. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { loadCredentials } from "../../daemon/nats/server-files.ts";
 import { projectFolder } from "../../daemon/project.ts";
 
 export interface RunningDaemon extends AsyncDisposable {
@@ -48,7 +49,7 @@ export async function startDaemonProcess(
 
 /** A connection with the daemon's own rights, for the raw side of a comparison. */
 export async function connectAsDaemon({ url, data }: RunningDaemon): Promise<NatsConnection> {
-  const { user, password } = JSON.parse(await readFile(join(data, "nats", "credentials.json"), "utf8"));
+  const { user, password } = await loadCredentials(join(data, "nats"));
   return connect({ servers: url, user, pass: password });
 }
 

@@ -29,7 +29,11 @@ export interface TestDaemonOptions {
   readonly log?: Logger;
 }
 
-export async function startTestDaemon({ modules = [], config: given = {}, log = pino({ level: "silent" }) }: TestDaemonOptions = {}): Promise<TestDaemon> {
+export async function startTestDaemon({
+  modules = [],
+  config: given = {},
+  log = pino({ level: "silent" }),
+}: TestDaemonOptions = {}): Promise<TestDaemon> {
   const folder = await mkdtemp(join(tmpdir(), "reprise-test-"));
   const resources = new AsyncDisposableStack();
   resources.defer(() => rm(folder, { recursive: true, force: true }));

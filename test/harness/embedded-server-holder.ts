@@ -9,7 +9,7 @@ const server = await startEmbeddedServer({
   directory,
   port: 0,
   subjects: subjectsFor(),
-  moduleConsumers: [],
+  modules: [],
   log: pino({ level: "silent" }),
   signal: new AbortController().signal,
 });

@@ -12,6 +12,7 @@ import { Publisher } from "../../daemon/events/publisher.ts";
 import { connectTo } from "../../daemon/nats/connection.ts";
 import { ensureStreams } from "../../daemon/nats/streams.ts";
 import { type Subjects, subjectsFor } from "../../daemon/nats/subjects.ts";
+import { createSeal } from "../../daemon/seal.ts";
 import { startTestServer } from "./nats-server.ts";
 
 export interface TestLog extends AsyncDisposable {
@@ -32,7 +33,7 @@ export async function startTestLog(options: { grouping?: boolean } = {}): Promis
   const folder = await mkdtemp(join(tmpdir(), "reprise-test-"));
   resources.defer(() => rm(folder, { recursive: true, force: true }));
   const server = resources.use(await startTestServer(join(folder, "nats")));
-  const { nats: connection } = resources.use(await connectTo({ ...server, syncsEveryWrite: true }));
+  const { nats: connection } = resources.use(await connectTo(server));
   const client = jetstream(connection);
   const manager = await jetstreamManager(connection);
   const subjects = subjectsFor();
@@ -48,7 +49,7 @@ export async function startTestLog(options: { grouping?: boolean } = {}): Promis
     subjects,
     publisher,
     log,
-    deadLetters: new DeadLetters({ client, manager, subjects }),
+    deadLetters: new DeadLetters({ client, manager, subjects, seal: createSeal("test") }),
     async append(type, data = null) {
       const id = newId();
       const event = { id, type, time: new Date().toISOString(), source: "test", data, correlation: id, hops: 0 };

@@ -18,7 +18,7 @@ export async function startTestServer(
     directory,
     port: 0,
     subjects: subjectsFor(),
-    moduleConsumers: [],
+    modules: [],
     log,
     signal: new AbortController().signal,
     ...options,

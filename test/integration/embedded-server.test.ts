@@ -32,7 +32,7 @@ async function start(): Promise<EmbeddedServer> {
     directory,
     port: 0,
     subjects: subjectsFor(),
-    moduleConsumers: ["listener"],
+    modules: [{ name: "listener", commands: {} }],
     log: pino({ level: "silent" }),
     signal: new AbortController().signal,
   });

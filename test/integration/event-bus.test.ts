@@ -90,7 +90,11 @@ describe("event:emit", () => {
       fired.map(({ id }) => id),
       ["timer-1"],
     );
-    assert.equal((await test.ask("event:emit", { event: "timer:fired", id: "timer-1", delay: 0.3 })).status, "duplicate", "it has fired already");
+    assert.equal(
+      (await test.ask("event:emit", { event: "timer:fired", id: "timer-1", delay: 0.3 })).status,
+      "duplicate",
+      "it has fired already",
+    );
   });
 
   it("refuses times that make no sense", async () => {
@@ -115,7 +119,10 @@ describe("event:emit", () => {
   });
 
   it("recognises a repeated batch by its ids", async () => {
-    const events = [{ event: "batch:repeated", id: "b-1" }, { event: "batch:repeated", id: "b-2" }];
+    const events = [
+      { event: "batch:repeated", id: "b-1" },
+      { event: "batch:repeated", id: "b-2" },
+    ];
     await test.ask("event:emit", { events });
     const { results } = await test.ask<{ results: Emitted[] }>("event:emit", { events });
     assert.deepEqual(
@@ -186,6 +193,6 @@ describe("a subject prefix", () => {
 /** The embedded server's address with the daemon's own rights. */
 async function adminUrl({ config, daemon }: TestDaemon): Promise<string> {
   const { readFile } = await import("node:fs/promises");
-  const { user, password } = JSON.parse(await readFile(`${config.data}/nats/credentials.json`, "utf8"));
-  return daemon.natsUrl.replace("nats://", `nats://${user}:${password}@`);
+  const password = await readFile(`${config.data}/nats/password`, "utf8");
+  return daemon.natsUrl.replace("nats://", `nats://reprise:${password}@`);
 }

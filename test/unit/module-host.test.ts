@@ -72,7 +72,13 @@ describe("the module host", () => {
 
   it("names the module that fails to start, and stops those that had started", async () => {
     let stopped = false;
-    const good = moduleOf("alpha", { start: () => ({ [Symbol.asyncDispose]: async () => void (stopped = true) }) });
+    const good = moduleOf("alpha", {
+      start: () => ({
+        [Symbol.asyncDispose]: async () => {
+          stopped = true;
+        },
+      }),
+    });
     const bad = moduleOf("beta", {
       start: () => {
         throw new Error("no such file");
@@ -84,7 +90,13 @@ describe("the module host", () => {
 
   it("goes on stopping when one module fails to", async () => {
     let stopped = false;
-    const good = moduleOf("alpha", { start: () => ({ [Symbol.asyncDispose]: async () => void (stopped = true) }) });
+    const good = moduleOf("alpha", {
+      start: () => ({
+        [Symbol.asyncDispose]: async () => {
+          stopped = true;
+        },
+      }),
+    });
     const bad = moduleOf("beta", { start: () => ({ [Symbol.asyncDispose]: () => Promise.reject(new Error("stuck")) }) });
     const host = await start([good, bad]);
     await host[Symbol.asyncDispose]();

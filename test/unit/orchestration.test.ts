@@ -50,7 +50,7 @@ test("a run goes from start to its result, and says so in events", async () => {
   const { entries } = await module.call("orchestration:journal", { run_id });
   assert.deepEqual(
     entries.map(({ type }: { type: string }) => type),
-    ["started", "steps", "steps", "ended"],
+    ["started", "steps", "ended"],
   );
 });
 
@@ -276,4 +276,16 @@ test("the shipped pattern plays: every file has its choice, outcome and decision
     inputsOf("emit").map(({ event }) => event),
     ["compression:started", "compression:file_skipped", "compression:finished"],
   );
+});
+
+test("a run whose start cannot be told is refused and does not go on", async () => {
+  await using module = await start({ hangs: 'RUN "slow"' }, { handlers: { "tool:call": never } });
+  const append = module.log.append.bind(module.log);
+  module.log.append = (event) => {
+    if (event.type === "orchestration:started") throw new CodedError("EVENT_HOPS_EXCEEDED", "too many");
+    return append(event);
+  };
+  await assert.rejects(module.call("orchestration:start", { pattern: "hangs" }), { code: "EVENT_HOPS_EXCEEDED" });
+  while (typesIn(module.log).length === 0) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(typesIn(module.log), ["orchestration:cancelled"]);
 });
