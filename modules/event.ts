@@ -95,13 +95,30 @@ export default defineModule<NoState>({
     }),
     "event:dead": command({
       description: "Lists events that a listener could not handle, with the reason.",
-      input: z.strictObject({ listener: z.string().regex(/^[a-z0-9_]+$/).optional(), limit: limit.optional(), cursor: cursor.optional() }),
-      output: z.object({ letters: z.array(z.object({ id: z.string(), listener: z.string(), reason: z.string() })), cursor: z.string().optional() }),
+      input: z.strictObject({
+        listener: z
+          .string()
+          .regex(/^[a-z0-9_]+$/)
+          .optional(),
+        limit: limit.optional(),
+        cursor: cursor.optional(),
+      }),
+      output: z.object({
+        letters: z.array(z.object({ id: z.string(), listener: z.string(), reason: z.string() })),
+        cursor: z.string().optional(),
+      }),
       handle: ({ limit = 100, ...rest }, { context }) => context.events.dead({ limit, ...rest }),
     }),
     "event:redrive": command({
       description: "Hands dead letters to their listener again: one by id, or all (of a listener). What fails again stays.",
-      input: z.strictObject({ id: z.string().optional(), listener: z.string().regex(/^[a-z0-9_]+$/).optional(), all: z.literal(true).optional() }),
+      input: z.strictObject({
+        id: z.string().optional(),
+        listener: z
+          .string()
+          .regex(/^[a-z0-9_]+$/)
+          .optional(),
+        all: z.literal(true).optional(),
+      }),
       output: z.object({ results: z.array(z.object({ id: z.string(), redriven: z.boolean(), reason: z.string().optional() })) }),
       deadline: 120,
       async handle({ id, listener, all }, { context, signal }) {
@@ -109,7 +126,11 @@ export default defineModule<NoState>({
         if (listener === undefined && all === undefined) throw new CodedError("REQUEST_INVALID", "give an id, a listener, or all: true");
         const results = [];
         for (let from: string | undefined; ; ) {
-          const page = await context.events.dead({ limit: 100, ...(listener !== undefined && { listener }), ...(from !== undefined && { cursor: from }) });
+          const page = await context.events.dead({
+            limit: 100,
+            ...(listener !== undefined && { listener }),
+            ...(from !== undefined && { cursor: from }),
+          });
           for (const letter of page.letters) {
             signal.throwIfAborted();
             results.push(await context.events.redrive(letter.id));

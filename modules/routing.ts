@@ -10,13 +10,21 @@ import { type Caller, commandsOf, defineModule, type EventRecord, type MessageMe
 import { isName, isPattern, matches, withoutOverlap } from "../daemon/names.ts";
 
 const ruleInput = z.strictObject({
-  id: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "expected 1 to 64 letters, digits, _ and -").optional(),
+  id: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, "expected 1 to 64 letters, digits, _ and -")
+    .optional(),
   event: z.string().refine(isPattern, "expected an event's name or a pattern such as monitoring:*"),
   condition: z.string().optional().describe("JSONata over {event, data, now}"),
   emit: z.string().refine(isName, "expected the name of an event or command"),
   mapping: z.string().optional().describe("JSONata over {event, data, now} that yields the new data; default: the same data"),
   priority: z.number().int().min(-1_000).max(1_000).default(0).describe("higher first"),
-  ttl: z.number().positive().max(365 * 24 * 3600).optional().describe("seconds until the rule ends"),
+  ttl: z
+    .number()
+    .positive()
+    .max(365 * 24 * 3600)
+    .optional()
+    .describe("seconds until the rule ends"),
 });
 
 const rule = ruleInput.omit({ ttl: true }).required({ id: true }).extend({ created_at: z.string(), expires_at: z.string().optional() });
@@ -108,7 +116,8 @@ export default defineModule<Rules>({
       input: ruleInput,
       output: rule,
       async handle({ ttl, id, ...wanted }, { state, context, caller, meta }) {
-        for (const expression of [wanted.condition, wanted.mapping]) if (expression !== undefined) await context.expressions.check(expression);
+        for (const expression of [wanted.condition, wanted.mapping])
+          if (expression !== undefined) await context.expressions.check(expression);
         const now = Date.now();
         const added = {
           id: id ?? context.newId(),
