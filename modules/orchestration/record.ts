@@ -1,6 +1,6 @@
 /** What is written about a run: the first and last entry of its journal, and its line in the module's state. */
 import type { MessageMeta } from "../../daemon/module.ts";
-import type { StepError, StepsEntry } from "./interpreter/journal.ts";
+import type { StepError, StepResult, StepsEntry } from "./interpreter/journal.ts";
 import type { Limits } from "./interpreter/limits.ts";
 
 /** The first entry: all that a run is played from, so that a resumed run is the same run (invariant 6). */
@@ -39,6 +39,8 @@ export interface EndedEntry {
   readonly result?: unknown;
   readonly error?: StepError;
   readonly usage: Usage;
+  /** Of the last steps. */
+  readonly results?: readonly StepResult[];
   /** Judgement points that were passed, each line once. */
   readonly judgements: { line: number; text: string }[];
 }

@@ -50,6 +50,8 @@ export interface Runs extends AsyncDisposable {
 /** Ended runs that `list` shows; their journals are kept longer. */
 const endedRecords = 1000;
 const progressMilliseconds = 250;
+/** A run stops at once, but for the append that says so. */
+const cancelSeconds = 10;
 
 export async function openRuns(context: ModuleContext): Promise<Runs> {
   const records = await context.state.entries<RunRecord>();
@@ -83,13 +85,15 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
       capabilities: [profile, pattern.capabilities, caller.capabilities, request.capabilities].reduce(intersect, undefined),
       cause,
     };
-    // The record comes first: a journal that no record names is never found again, a record without a journal is.
-    await keep(recordOf(started));
-    if ((await context.journal.append(run_id, 0, started)) === "conflict") {
-      throw new CodedError("RUN_DIVERGED", `There is a journal of ${run_id} already.`, { run_id });
-    }
-    await announceStart(started);
+    // Either alone does no harm: a journal that no record names is never played, a record without a journal is dropped.
+    const [appended] = await Promise.all([context.journal.append(run_id, 0, started), keep(recordOf(started))]);
+    if (appended === "conflict") throw new CodedError("RUN_DIVERGED", `There is a journal of ${run_id} already.`, { run_id });
+    const announced = announceStart(started);
     run(pattern, [started]);
+    await announced.catch((error: unknown) => {
+      open.get(run_id)?.stop(new Cancelled());
+      throw error;
+    });
     return { ...recordOf(started), ...(started.capabilities && { capabilities: [...started.capabilities] }) };
   }
 
@@ -101,7 +105,7 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
 
   function run(pattern: Pattern, entries: readonly RunEntry[]): void {
     const started = entries[0] as StartedEntry;
-    let reported = 0;
+    let reported = performance.now();
     const handle = playRun({
       context,
       pattern,
@@ -115,13 +119,13 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
         });
       },
     });
-    const done = handle.ended.then((ended) => ended && conclude(started, ended));
-    open.set(started.run_id, Object.assign(handle, { done }));
-    done
+    const done = handle.ended
+      .then((ended) => ended && conclude(started, ended))
       .catch((error: unknown) =>
-        context.log.error({ run: started.run_id, error }, "the end of a run could not be announced; the next start does"),
+        context.log.error({ run: started.run_id, error }, "the end of a run could not be told; the next start does"),
       )
       .finally(() => open.delete(started.run_id));
+    open.set(started.run_id, Object.assign(handle, { done }));
   }
 
   /** The journal says that the run ended; now everybody else is told. Repeated after a crash in between. */
@@ -200,8 +204,9 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
   }
 
   async function status(id: string, wait: number, signal: AbortSignal): Promise<RunStatus> {
-    const handle = open.get(id);
-    if (handle !== undefined && wait > 0) await within(wait, handle.done, signal);
+    const deadline = performance.now() + wait * 1000;
+    const handle = await openRun(id, wait, signal);
+    if (handle !== undefined) await within((deadline - performance.now()) / 1000, handle.done, signal);
     if (handle !== undefined && open.has(id)) {
       const record = records.get(id) as RunRecord;
       return { ...record, state: "running", steps: handle.steps, usage: { steps: handle.steps, milliseconds: handle.elapsed() } };
@@ -224,7 +229,16 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
   }
 
   const interrupted = [...records.values()].filter(({ state }) => state === "running");
-  const resuming = Promise.all(interrupted.map(resumeInTime));
+  const resuming: Map<string, Promise<void>> = new Map(
+    interrupted.map((record) => [record.run_id, resumeInTime(record).finally(() => resuming.delete(record.run_id))]),
+  );
+
+  /** After a restart a run is open as soon as it was resumed: waits for that at most so many seconds. */
+  async function openRun(id: string, wait: number, signal: AbortSignal) {
+    const resumed = resuming.get(id);
+    if (resumed !== undefined) await within(wait, resumed, signal);
+    return open.get(id);
+  }
 
   return {
     start,
@@ -237,16 +251,15 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
         .sort((left, right) => (left.run_id < right.run_id ? 1 : -1))
         .slice(0, limit),
     async cancel(id, signal) {
-      const handle = open.get(id);
+      const handle = await openRun(id, cancelSeconds, signal);
       handle?.stop(new Cancelled());
-      if (handle !== undefined) await within(10, handle.done, signal);
-      return status(id, 0, signal);
+      return status(id, cancelSeconds, signal);
     },
     journal: readJournal,
     async [Symbol.asyncDispose]() {
       stopping.abort();
       for (const handle of open.values()) handle.stop(new Suspended());
-      await Promise.allSettled([resuming, ...[...open.values()].map(({ done }) => done)]);
+      await Promise.allSettled([...resuming.values(), ...[...open.values()].map(({ done }) => done)]);
     },
   };
 }
@@ -272,6 +285,7 @@ async function profileCapabilities(context: ModuleContext, profile: string): Pro
 
 /** Waits for the work, at most so many seconds. */
 async function within(seconds: number, work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  if (seconds <= 0) return;
   const timeout = new AbortController();
   const timer = sleep(seconds * 1000, undefined, { signal: AbortSignal.any([timeout.signal, signal]) }).catch(() => {});
   try {

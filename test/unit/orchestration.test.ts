@@ -153,9 +153,20 @@ test("a run that was open when the daemon stopped goes on where it was after the
   while (calls.length < 2) await new Promise((resolve) => setImmediate(resolve));
   await first[Symbol.asyncDispose]();
   await using second = await start(patterns, { ...shared, log: first.log, handlers: tools(() => ({ result: 2 })) });
-  while ((await second.call("orchestration:status", { run_id, wait: 1 })).state === "running");
-  assert.deepEqual((await second.call("orchestration:status", { run_id })).result, { one: 1, two: 2 });
+  assert.deepEqual((await second.call("orchestration:status", { run_id, wait: 5 })).result, { one: 1, two: 2 });
   assert.deepEqual(calls, ["one 1", "two 2", "two 2"]);
+});
+
+test("a run can be cancelled while it is being resumed", async () => {
+  const shared = { state: createStateStore(), journal: createJournal() };
+  const first = await start({ hangs: 'RUN "slow"' }, { ...shared, handlers: { "tool:call": never } });
+  const { run_id } = await first.call("orchestration:start", { pattern: "hangs" });
+  await first[Symbol.asyncDispose]();
+  await using second = await start(
+    { hangs: 'RUN "slow"' },
+    { ...shared, handlers: { "tool:call": never, "tool:list": () => ({ tools: [] }) } },
+  );
+  assert.equal((await second.call("orchestration:cancel", { run_id })).state, "cancelled");
 });
 
 test("a run whose end was recorded and not announced is announced after the restart", async () => {

@@ -59,7 +59,7 @@ export interface Journal {
   /** Durable with the next intent, flush or end. */
   result(result: StepResult): void;
   flush(): Promise<void>;
-  /** Appends the last entry, after all results. */
+  /** Appends the last entry, with the results that no entry has yet. */
   end(entry: object): Promise<void>;
 }
 
@@ -96,6 +96,12 @@ export function createJournal(options: {
     length = index + 1;
   }
 
+  function take() {
+    const taken = pending;
+    pending = { results: [], intents: [] };
+    return taken;
+  }
+
   /** A failed write fails all later ones: `last` stays rejected. */
   function after(work: () => Promise<void>): Promise<void> {
     last = last.then(work);
@@ -106,8 +112,7 @@ export function createJournal(options: {
   function flush(): Promise<void> {
     scheduled ??= after(async () => {
       scheduled = undefined;
-      const batch = pending;
-      pending = { results: [], intents: [] };
+      const batch = take();
       if (batch.results.length + batch.intents.length > 0) {
         await write({ type: "steps", at: new Date().toISOString(), elapsed: elapsed(), ...batch } satisfies StepsEntry);
       }
@@ -128,10 +133,7 @@ export function createJournal(options: {
       pending.results.push(result);
     },
     flush,
-    async end(entry) {
-      await flush();
-      await after(() => write(entry));
-    },
+    end: (entry) => after(() => write({ ...entry, results: take().results })),
   };
 }
 
