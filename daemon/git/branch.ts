@@ -80,8 +80,10 @@ export async function appendReflog(gitdir: string, head: Head, info: CommitInfo)
   const line = `${from} ${info.commit} ${info.author.name} <${info.author.email}> ${seconds} +0000\tcommit: ${info.message.split("\n", 1)[0]}\n`;
   for (const name of ["HEAD", head.ref]) {
     const path = join(gitdir, "logs", name);
-    await mkdir(dirname(path), { recursive: true });
-    await appendFile(path, line);
+    await appendFile(path, line).catch(async () => {
+      await mkdir(dirname(path), { recursive: true });
+      await appendFile(path, line);
+    });
   }
 }
 

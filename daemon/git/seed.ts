@@ -15,9 +15,10 @@ export interface ShippedFolders {
 
 /**
  * Adds, in one commit, the shipped files that were never added before. A file that the user has, changed or deleted is left so.
- * @returns undefined if there was nothing to add
+ * @returns undefined if there was nothing to add, or the repository refuses writes: then the next start adds them
  */
 export async function seedRepository(repository: GitRepository, shipped: ShippedFolders): Promise<CommitInfo | undefined> {
+  if (repository.problem) return undefined;
   const noteFile = join(repository.folder, ".git", "reprise", "seeded.json");
   const seeded = new Set(JSON.parse(await readFile(noteFile, "utf8").catch(() => "[]")) as string[]);
   const files: Record<string, string> = {};

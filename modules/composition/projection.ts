@@ -103,7 +103,8 @@ export class DecisionProjection implements AsyncDisposable {
       throw error;
     }
     const rest = groupingMilliseconds - (performance.now() - began);
-    if (rest > 0 && events.length < decisionsPerCommit) await delay(rest, undefined, { signal: this.#context.signal }).catch(() => undefined);
+    if (rest > 0 && events.length < decisionsPerCommit)
+      await delay(rest, undefined, { signal: this.#context.signal }).catch(() => undefined);
   }
 
   /** What of the events git does not have yet. */

@@ -3,6 +3,7 @@ import { chmod, copyFile, mkdir, readdir, rm, truncate, writeFile } from "node:f
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { openRepository } from "../../daemon/git/repository.ts";
+import { seedRepository } from "../../daemon/git/seed.ts";
 import { runChild } from "../harness/child.ts";
 import { gitIn, temporaryFolder } from "../harness/git.ts";
 
@@ -45,6 +46,15 @@ test("a torn branch is named, read from the reflog, and never becomes a new root
   const tip = await git("rev-parse", "HEAD");
   await truncate(join(gitdir, "refs/heads/main"));
   await assertNamed(folder, /refs\/heads\/main is torn/, () => writeFile(join(gitdir, "refs/heads/main"), `${tip}\n`));
+});
+
+test("a damaged repository is not seeded, and does not keep the daemon from starting", async (t) => {
+  const { folder, gitdir } = await prepare(t);
+  const shipped = await temporaryFolder(t);
+  await writeFile(join(shipped, "p.yaml"), "p\n");
+  await truncate(join(gitdir, "refs/heads/main"));
+  await using repository = await openRepository(folder);
+  assert.equal(await seedRepository(repository, { compositions: shipped, agents: shipped }), undefined);
 });
 
 test("a torn HEAD is named", async (t) => {
