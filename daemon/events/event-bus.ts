@@ -303,6 +303,7 @@ const tooManyHops = (name: string, hops: number) =>
 
 /** Tells the client under which id to repeat an emit of unknown outcome. */
 const withId = (id: string) => (error: unknown) => {
-  if (error instanceof CodedError) error.details.id = id;
-  throw error;
+  if (!(error instanceof CodedError)) throw error;
+  // A new one: events that were published together fail with one and the same error.
+  throw new CodedError(error.code, error.message, { ...error.details, id }, { cause: error });
 };

@@ -6,20 +6,14 @@
  *    A repetition that this process knows of is not even published, so that live subscribers do not see it twice.
  */
 import { createHmac } from "node:crypto";
-import {
-  type ConsumerMessages,
-  DeliverPolicy,
-  type JetStreamClient,
-  type JetStreamManager,
-  type OrderedConsumerOptions,
-} from "@nats-io/jetstream";
+import { DeliverPolicy, type JetStreamClient, type JetStreamManager, type OrderedConsumerOptions } from "@nats-io/jetstream";
 import type { MsgHdrs } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import { CodedError } from "../errors.ts";
-import type { EventRecord, LogPosition, Projection, ProjectionOptions } from "../module.ts";
+import type { EventRecord, Projection, ProjectionOptions } from "../module.ts";
 import type { Subjects } from "../nats/subjects.ts";
-import { retry } from "../retry.ts";
 import { decodeEvent, encodeEvent, type UnstoredEvent } from "./envelope.ts";
+import { LogProjection } from "./projection.ts";
 import type { Acknowledgement, OutgoingMessage, Publisher } from "./publisher.ts";
 
 export interface EventLogOptions {
@@ -41,7 +35,7 @@ export interface Append {
   readonly deduplicate: boolean;
 }
 
-const largestBatch = 500;
+const prefetched = 500;
 /** Ids from clients that this process remembers itself; the server and the event index know the others. */
 const rememberedIds = 100_000;
 
@@ -117,7 +111,7 @@ export class EventLog {
       ...(after > 0 ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: after + 1 } : { deliver_policy: DeliverPolicy.All }),
     } as OrderedConsumerOptions);
     const { num_pending: pending } = await consumer.info();
-    const messages = await consumer.consume({ max_messages: largestBatch });
+    const messages = await consumer.consume({ max_messages: prefetched });
     return new LogProjection(messages, options, { position: after, pending, identity: this.identity, signal, log: this.#options.log });
   }
 
@@ -151,81 +145,4 @@ function headersSize(headers: MsgHdrs): number {
   let size = 16;
   for (const [key, [value = ""]] of headers) size += key.length + value.length + 4;
   return size;
-}
-
-interface Waiter {
-  readonly seq: number;
-  resolve(): void;
-}
-
-class LogProjection implements Projection {
-  readonly caughtUp: Promise<void>;
-  readonly #messages: ConsumerMessages;
-  readonly #finished: Promise<void>;
-  readonly #stopping = new AbortController();
-  readonly #caughtUp = Promise.withResolvers<void>();
-  #handled: number;
-  #waiters: Waiter[] = [];
-
-  constructor(
-    messages: ConsumerMessages,
-    options: ProjectionOptions,
-    start: { position: number; pending: number; identity: string; signal: AbortSignal; log: Logger },
-  ) {
-    this.#messages = messages;
-    this.#handled = start.position;
-    this.caughtUp = this.#caughtUp.promise;
-    if (start.pending === 0) this.#caughtUp.resolve();
-    this.#finished = this.#run(options, start.identity, AbortSignal.any([start.signal, this.#stopping.signal]), start.log);
-  }
-
-  reached(seq: number, signal?: AbortSignal): Promise<void> {
-    if (this.#handled >= seq) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const waiter = { seq, resolve };
-      this.#waiters.push(waiter);
-      signal?.addEventListener("abort", () => {
-        this.#waiters = this.#waiters.filter((other) => other !== waiter);
-        reject(signal.reason);
-      });
-    });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopping.abort();
-    await this.#messages.close();
-    await this.#finished;
-  }
-
-  async #run(options: ProjectionOptions, identity: string, signal: AbortSignal, log: Logger): Promise<void> {
-    let batch: EventRecord[] = [];
-    for await (const message of this.#messages) {
-      const event = decodeEvent(message.headers, message.data, message.seq);
-      if (event !== undefined) batch.push(event);
-      const pending = message.info.pending;
-      const more = this.#messages.getPending() > 0 && batch.length < largestBatch;
-      if (more) continue;
-      const events = batch;
-      batch = [];
-      const position: LogPosition = { log: identity, seq: message.seq };
-      await retry(async () => options.handle(events, position), {
-        signal,
-        onFailure: (error, attempt) =>
-          log.error({ error, attempt, types: options.types, seq: position.seq }, "a projection cannot go on; it is tried again"),
-      }).catch((error: unknown) => {
-        if (!signal.aborted) throw error;
-      });
-      if (signal.aborted) return;
-      this.#advance(position.seq);
-      if (pending === 0) this.#caughtUp.resolve();
-    }
-  }
-
-  #advance(seq: number): void {
-    this.#handled = seq;
-    const due = this.#waiters.filter((waiter) => waiter.seq <= seq);
-    if (due.length === 0) return;
-    this.#waiters = this.#waiters.filter((waiter) => waiter.seq > seq);
-    for (const waiter of due) waiter.resolve();
-  }
 }

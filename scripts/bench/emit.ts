@@ -12,6 +12,7 @@ import { startRelaxedServer } from "./relaxed-server.ts";
 const payload = JSON.stringify({ level: "warning", host: "web-3", message: "x".repeat(100) });
 const request = JSON.stringify({ event: "bench:measured", data: JSON.parse(payload) });
 const rounds = 5;
+const warmUp = 5_000;
 
 interface Sides {
   readonly raw: JetStreamClient;
@@ -70,6 +71,9 @@ async function compare(
 ): Promise<Figure[]> {
   const publish = () => raw.publish("bench.raw", payload);
   const emit = () => ask(client, request);
+  // Both programs run a while before a p50 means anything: a daemon just started is still being compiled.
+  await throughput(warmUp, 16, publish);
+  await throughput(warmUp, 16, emit);
   const times = await alternate(
     rounds,
     async () => (await latency(asked.latencies, publish)).p50,
