@@ -8,6 +8,7 @@ import type { Seal } from "../seal.ts";
 import type { Subjects } from "./subjects.ts";
 
 const wrongLastSequence = 10071;
+const rememberedRuns = 10_000;
 
 export interface RunJournalOptions {
   readonly client: JetStreamClient;
@@ -17,8 +18,13 @@ export interface RunJournalOptions {
 }
 
 export function openRunJournal({ client, manager, subjects, seal }: RunJournalOptions): RunJournal {
-  /** Run → sequence of its last message and the number of its entries, as far as this process knows. */
+  /** Run → sequence of its last message and the number of its entries, for the runs written to last; others are read again. */
   const tails = new Map<string, { seq: number; length: number }>();
+  const remember = (run: string, tail: { seq: number; length: number }) => {
+    tails.delete(run);
+    tails.set(run, tail);
+    if (tails.size > rememberedRuns) tails.delete(tails.keys().next().value as string);
+  };
   const placeOf = (run: string, index: number) => `${subjects.run(run)}#${index}`;
 
   async function* messages(run: string) {
@@ -40,7 +46,7 @@ export function openRunJournal({ client, manager, subjects, seal }: RunJournalOp
       if (entry !== undefined) entries.push(entry);
       seq = stored.seq;
     }
-    tails.set(run, { seq, length: entries.length });
+    remember(run, { seq, length: entries.length });
     return entries;
   }
 
@@ -51,7 +57,7 @@ export function openRunJournal({ client, manager, subjects, seal }: RunJournalOp
       const { seq } = await client.publish(subjects.run(run), seal.close(placeOf(run, index), entry), {
         expect: { lastSubjectSequence: tail.seq },
       });
-      tails.set(run, { seq, length: index + 1 });
+      remember(run, { seq, length: index + 1 });
       return "appended";
     } catch (error) {
       if (error instanceof JetStreamApiError && error.code === wrongLastSequence) return "conflict";
@@ -62,7 +68,7 @@ export function openRunJournal({ client, manager, subjects, seal }: RunJournalOp
   return {
     read,
     async append(run, index, entry) {
-      if (index === 0) tails.set(run, { seq: 0, length: 0 });
+      if (index === 0) remember(run, { seq: 0, length: 0 });
       else if (!tails.has(run)) await read(run);
       if ((await appendAt(run, index, entry)) === "appended") return "appended";
       await read(run); // a message that is not ours may stand in the way; another owner's entry stays a conflict
