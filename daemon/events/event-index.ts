@@ -49,7 +49,9 @@ export class EventIndex implements Disposable {
   readonly #timer: NodeJS.Timeout;
   #utilization = performance.eventLoopUtilization();
   #indexed: number;
-  #catchingUp: Promise<void> | undefined;
+  /** Under way, or done. It may have asked for the end of the log before what its later callers know to be stored. */
+  #current: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
   #closed = false;
 
   constructor(options: { file: string; log: EventLog; logger: Logger }) {
@@ -98,12 +100,15 @@ export class EventIndex implements Disposable {
     return rows.map((row) => Number(row.seq));
   }
 
-  /** Indexes everything that the log holds now. */
+  /** Indexes everything that the log holds now; callers that come while it is under way share one more. */
   catchUp(): Promise<void> {
-    this.#catchingUp ??= this.#catchUp().finally(() => {
-      this.#catchingUp = undefined;
+    this.#next ??= this.#current.then(() => {
+      this.#next = undefined;
+      const catchingUp = this.#catchUp();
+      this.#current = catchingUp.catch(() => {});
+      return catchingUp;
     });
-    return this.#catchingUp;
+    return this.#next;
   }
 
   [Symbol.dispose](): void {
