@@ -39,7 +39,7 @@ export const errorTable = {
   EVENT_OUTCOME_UNKNOWN: {
     status: 503,
     retryable: true,
-    meaning: "The event log did not acknowledge in time; the event may be stored. Repeat with the same id (details.id).",
+    meaning: "The event log did not acknowledge in time; the event may be stored. Repeat with its id (details.id, if it was given one).",
   },
   EVENT_LOG_UNAVAILABLE: {
     status: 503,

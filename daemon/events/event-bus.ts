@@ -246,10 +246,12 @@ export class EventBus implements Events {
   }
 
   async #store(event: UnstoredEvent, idempotent: boolean): Promise<EmitResult> {
-    const known = idempotent ? this.#options.index.findById(event.id) : undefined;
-    if (known !== undefined) return { status: "duplicate", id: event.id, seq: known };
-    const { seq, duplicate } = await this.#options.log.append({ event, deduplicate: idempotent }).catch(withId(event.id));
-    return { status: duplicate ? "duplicate" : "emitted", id: event.id, seq };
+    const { id } = event;
+    const known = idempotent ? this.#options.index.findById(id) : undefined;
+    if (known !== undefined) return { status: "duplicate", id, seq: known };
+    const stored = this.#options.log.append({ event, deduplicate: idempotent });
+    const { seq, duplicate } = await (idempotent ? stored.catch(withId(id)) : stored);
+    return { status: duplicate ? "duplicate" : "emitted", id, seq };
   }
 
   async #read(sequences: readonly number[]): Promise<EventRecord[]> {
@@ -301,7 +303,7 @@ function dueTime({ delay, at }: EmitRequest): Date | undefined {
 const tooManyHops = (name: string, hops: number) =>
   new CodedError("EVENT_HOPS_EXCEEDED", `${name} would be hop ${hops} of its chain; the limit is ${maxHops}`, { event: name, hops });
 
-/** Tells the client under which id to repeat an emit of unknown outcome. */
+/** Tells the client under which id to repeat an emit of unknown outcome. An id that we made is none: the server would not recognise it. */
 const withId = (id: string) => (error: unknown) => {
   if (!(error instanceof CodedError)) throw error;
   // A new one: events that were published together fail with one and the same error.
