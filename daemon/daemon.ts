@@ -5,7 +5,7 @@
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { jetstream } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { DeadLetters } from "./events/dead-letters.ts";
@@ -30,7 +30,7 @@ import { connectTo, type Server, startServer } from "./nats/connection.ts";
 import { openRunJournal } from "./nats/run-journal.ts";
 import { loadSecret } from "./nats/secret.ts";
 import { openStateStore } from "./nats/state-store.ts";
-import { assertServerVersion, ensureStreams } from "./nats/streams.ts";
+import { assertServerVersion, ensureStreams, openManager } from "./nats/streams.ts";
 import { subjectsFor } from "./nats/subjects.ts";
 import { acquireOwnerLock } from "./owner-lock.ts";
 import { packageVersion, projectFolder } from "./project.ts";
@@ -91,7 +91,7 @@ async function assemble(
   const { nats } = connection;
   assertServerVersion(nats.info?.version ?? "unknown");
   const client = jetstream(nats);
-  const manager = await jetstreamManager(nats);
+  const manager = await openManager(nats);
   const { logIdentity } = await ensureStreams(manager, subjects);
   const secret = await loadSecret(client, subjects);
   const seal = createSeal(secret);

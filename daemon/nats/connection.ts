@@ -76,6 +76,8 @@ export async function connectTo({ url, user, password }: Pick<Server, "url" | "u
     pingInterval: 10_000,
     inboxPrefix: ownInbox,
     ...(user !== undefined && { user, pass: password }),
+  }).catch((cause: Error) => {
+    throw new Error(`cannot connect to the NATS server at ${url}: ${cause.message}`, { cause });
   });
   let connected = true;
   const listeners: ((connected: boolean) => void)[] = [];

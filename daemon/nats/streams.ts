@@ -3,11 +3,13 @@ import {
   DiscardPolicy,
   JetStreamApiError,
   type JetStreamManager,
+  jetstreamManager,
   RetentionPolicy,
   StorageType,
   type StreamConfig,
   type StreamInfo,
 } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { newId } from "../events/envelope.ts";
 import type { Subjects } from "./subjects.ts";
 
@@ -25,6 +27,16 @@ export function assertServerVersion(version: string): void {
   const [needMajor = 0, needMinor = 0] = oldestServer;
   if (major > needMajor || (major === needMajor && minor >= needMinor)) return;
   throw new Error(`the NATS server is ${version}; Reprise needs ${oldestServer.join(".")} or newer (atomic batches and schedules)`);
+}
+
+/** @throws Error when the server has no JetStream, or none for this user */
+export async function openManager(connection: NatsConnection): Promise<JetStreamManager> {
+  try {
+    return await jetstreamManager(connection);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`Reprise needs JetStream, which the NATS server does not offer (nats-server -js): ${reason}`, { cause });
+  }
 }
 
 /** Ensures the four streams of DESIGN §4. @returns the identity of the event log */
