@@ -184,6 +184,13 @@ export interface RedriveResult {
   reason?: string;
 }
 
+/** How a module's own event was stored. */
+export interface EmittedOwn {
+  readonly id: string;
+  readonly seq: number;
+  readonly duplicate: boolean;
+}
+
 /** The event bus itself; the module `event` gives it a wire. Other modules emit with `ModuleContext.emit`. */
 export interface Events {
   emit(request: EmitRequest, call: EmitCall): Promise<EmitResult>;
@@ -303,9 +310,10 @@ export interface ModuleContext {
   readonly repository: Repository;
   /**
    * Emits one of the module's own declared events, durable when it resolves.
-   * @param cause what it is a consequence of; sets causation, correlation, hops, run and agent
+   * @param cause what it is a consequence of, as the handler got it: gives causation, correlation, hops, run and agent
+   * @returns duplicate: an event with this `id` was stored before
    */
-  emit(name: string, data: unknown, cause?: Partial<MessageMeta>, options?: { id?: string }): Promise<{ id: string; seq: number }>;
+  emit(name: string, data: unknown, cause?: Partial<MessageMeta>, options?: { id?: string }): Promise<EmittedOwn>;
   /** Calls a command of any module; as this module, or on behalf of `caller` with its capabilities. */
   call<Result = unknown>(
     command: string,

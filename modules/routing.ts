@@ -4,6 +4,7 @@
  * Rules are durable, and applied to stored events at least once. What a rule emits has an id made of the rule's and the
  * event's, so that a repeated delivery emits nothing twice. A rule acts for whoever added it, within that one's capabilities.
  */
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import { CodedError } from "../daemon/errors.ts";
 import { type Caller, commandsOf, defineModule, type EventRecord, type MessageMeta, type ModuleContext } from "../daemon/module.ts";
@@ -82,7 +83,7 @@ class Rules implements AsyncDisposable {
     const scope = { event, data: event.data, now: new Date().toISOString() };
     if (condition !== undefined && (await this.#context.expressions.evaluate(condition, scope)) !== true) return;
     const data = mapping === undefined ? event.data : await this.#context.expressions.evaluate(mapping, scope);
-    await this.#context.call("event:emit", { event: emit, data: data ?? null, id: `${id}.${event.id}`.slice(0, 128) }, { caller, cause });
+    await this.#context.call("event:emit", { event: emit, data: data ?? null, id: consequenceId(id, event.id) }, { caller, cause });
   }
 
   async #forgetExpired(): Promise<void> {
@@ -97,6 +98,10 @@ class Rules implements AsyncDisposable {
     await this.#context.listen(patterns, (event, consequence) => this.#apply(event, consequence));
   }
 }
+
+/** The same for the same rule and event, so that a repeated delivery emits nothing twice; of bounded length, however long the chain. */
+const consequenceId = (ruleId: string, eventId: string): string =>
+  createHash("sha256").update(`${ruleId}\n${eventId}`).digest("base64url").slice(0, 32);
 
 const isLive = ({ expires_at }: Rule): boolean => expires_at === undefined || Date.parse(expires_at) > Date.now();
 const byPriority = (left: Rule, right: Rule): number => right.priority - left.priority || left.created_at.localeCompare(right.created_at);

@@ -13,6 +13,7 @@ import type {
   EmitCall,
   EmitRequest,
   EmitResult,
+  EmittedOwn,
   EventPage,
   EventQuery,
   EventRecord,
@@ -117,19 +118,15 @@ export class EventBus implements Events {
   }
 
   /** Emits an event of a module's own domain. */
-  async emitOwn(
-    name: string,
-    data: unknown,
-    source: string,
-    cause: Partial<MessageMeta>,
-    id?: string,
-  ): Promise<{ id: string; seq: number }> {
+  async emitOwn(name: string, data: unknown, source: string, cause: Partial<MessageMeta>, id?: string): Promise<EmittedOwn> {
+    const known = id === undefined ? undefined : this.#options.index.findById(id);
+    if (id !== undefined && known !== undefined) return { id, seq: known, duplicate: true };
     const eventId = id ?? newId();
     const meta: MessageMeta = { id: eventId, correlation: eventId, hops: 0, ...cause };
     if (meta.hops > maxHops) throw tooManyHops(name, meta.hops);
     const event = eventOf(name, data, eventId, `module/${source}`, meta);
-    const { seq } = await this.#options.log.append({ event, deduplicate: id !== undefined });
-    return { id: event.id, seq };
+    const { seq, duplicate } = await this.#options.log.append({ event, deduplicate: id !== undefined });
+    return { id: event.id, seq, duplicate };
   }
 
   /** Emits what a schedule held; a repetition is recognised by its id. */

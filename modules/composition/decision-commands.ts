@@ -35,7 +35,8 @@ export const decisionCommands = {
         throw new CodedError("COMPOSITION_NOT_FOUND", `${composition.name} is a ${composition.type}, not a pattern`, { name });
       }
       assertRecordable(given);
-      const id = context.newId();
+      // A request that is repeated under its id, such as a step of a run that resumes, is the same decision.
+      const { id } = meta;
       const agent = agent_id ?? meta.agent ?? (caller.kind === "agent" ? caller.id : undefined);
       const run = run_id ?? meta.run;
       const entry = { id, time: new Date().toISOString(), ...given, ...(agent && { agent }), ...(run && { run }) };
@@ -45,8 +46,8 @@ export const decisionCommands = {
         return { id };
       }
       const recorded = state.projection.recorded(id, signal);
-      const [commit] = await Promise.all([recorded, context.emit(trackedEvent, data, meta, { id })]);
-      return { id, commit };
+      const { duplicate } = await context.emit(trackedEvent, data, meta, { id });
+      return duplicate ? { id } : { id, commit: await recorded };
     },
   }),
 

@@ -73,7 +73,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
             policy: policy.name,
             version: policy.version,
           };
-          const event = { ...selected, slot, context, candidates };
+          const event = { ...selected, request: meta.id, slot, context, candidates };
           const { seq } = await daemon.emit("policy:selected", event, meta, { id: selected.decision_id });
           state.lastSelection = Math.max(state.lastSelection, seq);
           return selected;
@@ -149,7 +149,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
     events: {
       "policy:selected": {
         description: "A choice was made, with the odds it had.",
-        schema: reply.extend({ slot: z.string(), context: contextSchema, candidates: z.array(candidate) }),
+        schema: reply.extend({ request: z.string(), slot: z.string(), context: contextSchema, candidates: z.array(candidate) }),
       },
       "policy:outcome_recorded": {
         description: "A selection got its outcome.",

@@ -11,6 +11,8 @@ import { type Context, SlotStatistics, type StatisticsSnapshot } from "./statist
 
 export interface Selected {
   readonly decision_id: string;
+  /** Id of the request that it answered. */
+  readonly request: string;
   readonly slot: string;
   readonly context: Context;
   readonly candidates: readonly { readonly id: string }[];
@@ -141,18 +143,18 @@ export class Ledger implements AsyncDisposable {
       this.#requests.clear();
     }
     for (const event of events) {
-      if (event.type === "policy:selected") this.#select(event.data as Selected, event);
+      if (event.type === "policy:selected") this.#select(event.data as Selected, event.seq);
       else this.#record(event.data as Recorded, event.seq);
     }
     this.#sinceSnapshot += events.length;
     if (this.#sinceSnapshot >= eventsPerSnapshot) await this.#snapshot();
   }
 
-  #select(selected: Selected, { seq, causation }: EventRecord): void {
-    const { decision_id: id, slot, context, choice } = selected;
+  #select(selected: Selected, seq: number): void {
+    const { decision_id: id, request, slot, context, choice } = selected;
     if (this.#remembered.has(id)) return;
     keep(this.#remembered, id, { slot, context, choice, seq, joined: false }, this.#maximumRemembered);
-    if (causation !== undefined) keep(this.#requests, causation, selected, maximumRequests);
+    keep(this.#requests, request, selected, maximumRequests);
     this.#count(slot, seq, (statistics) => statistics.selections++);
   }
 

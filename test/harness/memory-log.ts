@@ -1,6 +1,6 @@
 /** An event log in memory with the semantics of the real one: ordered, acknowledged, read by projections and listeners. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { EventRecord, Projection, ProjectionOptions } from "../../daemon/module.ts";
+import type { EmittedOwn, EventRecord, Projection, ProjectionOptions } from "../../daemon/module.ts";
 import { matches } from "../../daemon/names.ts";
 
 const maximumDeliveries = 5;
@@ -25,15 +25,15 @@ export class MemoryEventLog {
   }
 
   /** Stores an event and gives its sequence (from 1); an id that is there already is a duplicate and stores nothing. */
-  append(event: Omit<EventRecord, "seq">): { id: string; seq: number } {
+  append(event: Omit<EventRecord, "seq">): EmittedOwn {
     const known = this.#byId.get(event.id);
-    if (known) return { id: known.id, seq: known.seq };
+    if (known) return { id: known.id, seq: known.seq, duplicate: true };
     const seq = this.records.length + 1;
     const record = { ...event, seq };
     this.records.push(record);
     this.#byId.set(event.id, record);
     for (const wake of this.#wakers) wake();
-    return { id: event.id, seq };
+    return { id: event.id, seq, duplicate: false };
   }
 
   /** Events of these types, in log order. */

@@ -103,9 +103,8 @@ export async function startModule<State extends AsyncDisposable>(
     async emit(name, data, cause, { id } = {}) {
       const declaration = module.events[name];
       if (!declaration) throw new CodedError("INTERNAL", `${module.name} does not declare the event ${name}`);
-      const { id: causeId, hops, ...inherited } = cause ?? {};
-      const place = causeId ? { causation: causeId, hops: (hops ?? 0) + 1 } : {};
-      return publish(name, declaration.schema.parse(data), { ...inherited, ...place, ...(id && { id }) }, module.name);
+      const { id: _request, ...inherited } = cause ?? {};
+      return publish(name, declaration.schema.parse(data), { ...inherited, ...(id && { id }) }, module.name);
     },
     async call(command, input, callOptions = {}) {
       const handler = options.handlers?.[command];

@@ -130,7 +130,15 @@ test("an uncommitted edit of the decisions file makes decisions wait, is reporte
     return reply.waiting && reply;
   }, "the report");
   assert.deepEqual([waiting.code, /demo_decisions\.yaml/.test(waiting.message)], ["REPOSITORY_CONFLICT", true]);
-  await git("commit", "-q", "-am", "a note");
+  // Like any two users of one repository, git and the daemon may find each other's lock; git says so, and one tries again.
+  await until(
+    () =>
+      git("commit", "-q", "-am", "a note").then(
+        () => true,
+        () => false,
+      ),
+    "the commit by hand",
+  );
   await until(async () => (await idsIn(module)).length === 2, "the second decision");
   assert.match(await readFile(file, "utf8"), /^# a note by hand\n/);
   await until(async () => (await git("status", "--porcelain")) === "", "a clean work tree");

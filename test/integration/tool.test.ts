@@ -73,7 +73,7 @@ describe("tool:call", () => {
 
   it("records each outcome as one small event in the caller's causal tree", async () => {
     const before = started.log.records.length;
-    const as = { meta: { id: "CAUSE", correlation: "ROOT", run: "RUN" } };
+    const as = { meta: { id: "REQUEST", causation: "CAUSE", correlation: "ROOT", run: "RUN" } };
     await started.call("tool:call", { name: "profile_file", arguments: { path: join(folder, "a.txt") } }, as);
     await assert.rejects(
       started.call("tool:call", { name: "profile_file", arguments: { path: join(folder, "none") } }, as),
