@@ -116,10 +116,13 @@ async function assemble(
   const expressions = resources.use(createExpressions({ log }));
 
   const stopping = new AbortController();
-  const router = new Router(stopping.signal);
+  const metrics = createMetrics();
+  resources.use(registerProcessMetrics(metrics));
+  metrics.observed("reprise_nats_connected", "gauge", "1 while connected to NATS.", () => Number(connection.connected));
+  const router = new Router({ signal: stopping.signal, metrics });
   const ready = Promise.withResolvers<void>();
   const delivery = resources.use(
-    new Delivery({ client, manager, subjects, deadLetters, log, ready: ready.promise, pauses: deliveryPauses }),
+    new Delivery({ client, manager, subjects, deadLetters, log, ready: ready.promise, metrics, pauses: deliveryPauses }),
   );
   const bus = new EventBus({ log: eventLog, index, deadLetters, delivery, expressions, commands: router });
   const schedules = resources.use(
@@ -156,12 +159,10 @@ async function assemble(
   await schedules.start();
   const service = await serveCommands({ connection: nats, router, subjects, version: packageVersion, log });
 
-  const metrics = createMetrics();
-  resources.use(registerProcessMetrics(metrics));
   const health = (): Health => {
     const reasons = [
       ...(connection.connected ? [] : ["not connected to NATS"]),
-      ...(repository.problem === undefined ? [] : [repository.problem]),
+      ...[server.problem, repository.problem].filter((problem) => problem !== undefined),
     ];
     if (phase === "ready" && reasons.length > 0) return { status: "degraded", reasons };
     return { status: phase };

@@ -7,6 +7,7 @@
 import { covers } from "./capabilities.ts";
 import { CodedError } from "./errors.ts";
 import type { Commands } from "./events/event-bus.ts";
+import type { Counter, Histogram, Metrics } from "./metrics.ts";
 import type { Call, Caller, Command, MessageMeta, Module, ModuleContext } from "./module.ts";
 import { domainOf } from "./names.ts";
 
@@ -29,11 +30,16 @@ export class Router implements Commands {
   readonly #modules = new Map<string, Module>();
   readonly #agents = new Map<string, readonly string[]>();
   readonly #signal: AbortSignal;
+  readonly #answered: Counter;
+  readonly #seconds: Histogram;
   #inFlight = 0;
   #onIdle: (() => void) | undefined;
 
-  constructor(signal: AbortSignal) {
+  constructor({ signal, metrics }: { signal: AbortSignal; metrics: Metrics }) {
     this.#signal = signal;
+    this.#answered = metrics.counter("reprise_commands_total", "Commands answered, by command and outcome (ok, or the error's code).");
+    this.#seconds = metrics.histogram("reprise_command_seconds", "Time from a command's arrival to its answer.");
+    metrics.observed("reprise_commands_in_flight", "gauge", "Commands under way.", () => this.#inFlight);
   }
 
   /** Makes the names known, before the module answers: they are reserved from now on. */
@@ -82,21 +88,17 @@ export class Router implements Commands {
   async call(name: string, input: unknown, caller: Caller, meta: MessageMeta, signal?: AbortSignal): Promise<unknown> {
     const route = this.#routes.get(name);
     if (route === undefined) throw this.#noRoute(name);
-    const { command, owner } = route;
-    const parsed = command.input.safeParse(input);
-    if (!parsed.success) throw invalidInput(name, parsed.error.issues);
-    if (caller.capabilities !== undefined) {
-      const target = command.capability === undefined ? name : command.capability(parsed.data);
-      if (target !== undefined && !covers(caller.capabilities, target)) {
-        throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not use ${target}`, { caller: caller.id, target });
-      }
-    }
-    const call = new BoundedCall(owner, caller, meta, signal === undefined ? this.#signal : AbortSignal.any([signal, this.#signal]));
+    const start = performance.now();
+    let outcome = "ok";
     this.#inFlight++;
     try {
-      const answer = command.handle(parsed.data, call);
-      return answer instanceof Promise ? await call.withDeadline(name, command.deadline ?? defaultDeadline, answer) : answer;
+      return await this.#answer(name, route, input, caller, meta, signal);
+    } catch (error) {
+      outcome = error instanceof CodedError ? error.code : "INTERNAL";
+      throw error;
     } finally {
+      this.#answered.add({ command: name, outcome });
+      this.#seconds.observe((performance.now() - start) / 1000);
       this.#inFlight--;
       if (this.#inFlight === 0) this.#onIdle?.();
     }
@@ -108,6 +110,27 @@ export class Router implements Commands {
     await new Promise<void>((resolve) => {
       this.#onIdle = resolve;
     });
+  }
+
+  async #answer(
+    name: string,
+    { command, owner }: Route,
+    input: unknown,
+    caller: Caller,
+    meta: MessageMeta,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> {
+    const parsed = command.input.safeParse(input);
+    if (!parsed.success) throw invalidInput(name, parsed.error.issues);
+    if (caller.capabilities !== undefined) {
+      const target = command.capability === undefined ? name : command.capability(parsed.data);
+      if (target !== undefined && !covers(caller.capabilities, target)) {
+        throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not use ${target}`, { caller: caller.id, target });
+      }
+    }
+    const call = new BoundedCall(owner, caller, meta, signal === undefined ? this.#signal : AbortSignal.any([signal, this.#signal]));
+    const answer = command.handle(parsed.data, call);
+    return answer instanceof Promise ? await call.withDeadline(name, command.deadline ?? defaultDeadline, answer) : answer;
   }
 
   #noRoute(name: string): CodedError {

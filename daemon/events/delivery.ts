@@ -17,6 +17,7 @@ import {
 } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 import { CodedError } from "../errors.ts";
+import type { Counter, Metrics } from "../metrics.ts";
 import type { EventRecord } from "../module.ts";
 import type { Subjects } from "../nats/subjects.ts";
 import type { DeadLetters } from "./dead-letters.ts";
@@ -38,6 +39,7 @@ export interface DeliveryOptions {
   readonly log: Logger;
   /** Handlers wait for it: events may be there before the modules can answer. */
   readonly ready: Promise<void>;
+  readonly metrics: Metrics;
   /** Milliseconds between deliveries of an event that fails; there is one delivery more than pauses. */
   readonly pauses: readonly number[];
 }
@@ -58,10 +60,15 @@ interface Running {
 
 export class Delivery implements AsyncDisposable {
   readonly #options: DeliveryOptions;
+  readonly #delivered: Counter;
   readonly #running = new Map<string, Running>();
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
+    this.#delivered = options.metrics.counter(
+      "reprise_deliveries_total",
+      "Deliveries of events, by listener and outcome (handled, failed, dead).",
+    );
   }
 
   /** Starts, or with other patterns replaces, the delivery to a listener. No patterns: ends it and forgets its position. */
@@ -150,6 +157,7 @@ export class Delivery implements AsyncDisposable {
       if (message.info.deliveryCount > this.#maxDeliveries) throw new UnansweredDeliveries();
       await listener.handle(event);
       message.ack();
+      this.#delivered.add({ listener: listener.name, outcome: "handled" });
     } catch (error) {
       await this.#onFailure(listener, event, message, error);
     }
@@ -160,6 +168,7 @@ export class Delivery implements AsyncDisposable {
     const final = deliveries >= this.#maxDeliveries || (error instanceof CodedError && !error.retryable);
     const { log, deadLetters } = this.#options;
     log.warn({ error, listener: listener.name, event: event.id, type: event.type, deliveries, final }, "a listener failed");
+    this.#delivered.add({ listener: listener.name, outcome: final ? "dead" : "failed" });
     if (!final) return message.nak(this.#options.pauses[deliveries - 1]);
     try {
       await deadLetters.add({

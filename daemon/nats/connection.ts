@@ -16,6 +16,8 @@ export interface Server extends AsyncDisposable {
   readonly password?: string;
   /** Publishes are grouped then: batches share a sync. */
   readonly syncsEveryWrite: boolean;
+  /** Why it takes no writes at present, as far as can be known. */
+  readonly problem: string | undefined;
 }
 
 /** Bytes. Larger than the largest event, so that an event over the limit gets an answer and not a closed connection. */
@@ -42,6 +44,9 @@ export async function startServer(
     url: embedded.url,
     ...embedded.credentials,
     syncsEveryWrite: true,
+    get problem() {
+      return embedded.problem;
+    },
     [Symbol.asyncDispose]: () => embedded[Symbol.asyncDispose](),
   };
 }
@@ -56,6 +61,7 @@ function externalServer(url: string, log: Logger): Server {
     url: `${protocol}//${host}`,
     ...(username !== "" && { user: decodeURIComponent(username), password: decodeURIComponent(password) }),
     syncsEveryWrite: false,
+    problem: undefined,
     [Symbol.asyncDispose]: async () => {},
   };
 }

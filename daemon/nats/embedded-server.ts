@@ -1,4 +1,5 @@
 /** A real nats-server as a child of the daemon: started, kept alive on one port, and taken down with the daemon. */
+import { statfs } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 import { endPredecessor } from "./predecessor.ts";
@@ -27,6 +28,8 @@ export interface EmbeddedServer extends AsyncDisposable {
   /** The daemon's own user, who may do everything. */
   readonly credentials: Credentials;
   readonly state: "ready" | "restarting" | "stopped";
+  /** Why it takes no writes at present. */
+  readonly problem: string | undefined;
   /** How often the server was started again after it died. */
   readonly restarts: number;
 }
@@ -35,9 +38,13 @@ const firstPause = 50;
 const longestPause = 5_000;
 /** A server that lived this long, in milliseconds, is not in a loop of crashes. */
 const stableAfter = 10_000;
+/** Bytes that have to be free before a server that could not write is started again. */
+const neededRoom = 16 * 1024 * 1024;
+const roomCheck = 500;
 
 /**
- * Starts the server and resolves when it takes clients. If it dies it is started again on the same port.
+ * Starts the server and resolves when it takes clients. If it dies, or cannot write although the disk has room (again), it is
+ * started again on the same port.
  * @throws Error with the server's last words if it does not start
  */
 export async function startEmbeddedServer(options: EmbeddedServerOptions): Promise<EmbeddedServer> {
@@ -51,10 +58,26 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions): Promi
   };
 
   const stopping = new AbortController();
+  let problem: string | undefined;
+  /** After one write that failed, for want of room say, NATS refuses all others, until it is started again. */
+  const endWhenStuck = async (server: ServerProcess) => {
+    problem = await server.stuck;
+    log.error({ problem }, "embedded NATS server cannot write; it is started again when there is room");
+    while ((await freeBytes(directory)) < neededRoom) await pause(roomCheck, undefined, { signal: stopping.signal });
+    await server.stop();
+  };
+  const watch = (server: ServerProcess) => {
+    problem = undefined;
+    endWhenStuck(server).catch((error: unknown) => {
+      if (!stopping.signal.aborted) log.error({ error }, "embedded NATS server stays as it is: its disk cannot be looked at");
+    });
+  };
+
   let current = await start(options.port === 0 ? -1 : options.port, options.signal);
   let state: EmbeddedServer["state"] = "ready";
   let restarts = 0;
   const { port } = current;
+  watch(current);
   log.info({ pid: current.pid, port, sync: files.synchronous }, "embedded NATS server ready");
 
   const keepAlive = async () => {
@@ -65,7 +88,7 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions): Promi
       if (stopping.signal.aborted) return;
       state = "restarting";
       if (Date.now() - since > stableAfter) wait = firstPause;
-      log.error({ pid: current.pid, reason }, "embedded NATS server died, starting it again");
+      log.error({ pid: current.pid, reason }, "embedded NATS server ended, starting it again");
       for (;;) {
         await pause(wait, undefined, { signal: stopping.signal });
         wait = Math.min(wait * 2, longestPause);
@@ -77,6 +100,7 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions): Promi
           log.error({ error }, "embedded NATS server does not start, trying again");
         }
       }
+      watch(current);
       restarts += 1;
       state = "ready";
       log.warn({ pid: current.pid, port, restarts }, "embedded NATS server is back");
@@ -95,6 +119,9 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions): Promi
     get state() {
       return state;
     },
+    get problem() {
+      return problem;
+    },
     get restarts() {
       return restarts;
     },
@@ -105,4 +132,9 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions): Promi
       await kept;
     },
   };
+}
+
+async function freeBytes(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  return bavail * bsize;
 }

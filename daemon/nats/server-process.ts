@@ -11,6 +11,8 @@ export interface ServerProcess {
   readonly port: number;
   /** Resolves when the process has ended, with what it said last. */
   readonly ended: Promise<string>;
+  /** Resolves, with its words, when it can write no more; it stays so until it is started again. */
+  readonly stuck: Promise<string>;
   /** Ends it: SIGTERM, and SIGKILL after 3 s. */
   stop(): Promise<void>;
 }
@@ -33,6 +35,7 @@ exit "$code"
 const logLine = /^\[(\d+)\] \S+ \S+ \[(\w{3})\] (.*)$/;
 /** The server's INF is a page at each start; it is there for who looks for it. */
 const levels = { FTL: "fatal", ERR: "error", WRN: "warn", INF: "debug", DBG: "debug", TRC: "trace" } as const;
+const cannotWrite = /critical write error|will be DISABLED/i;
 /** Expected: they stand in a file that only its owner reads. */
 const plainPasswords = "Plaintext passwords detected";
 const startDeadline = 30_000;
@@ -55,6 +58,7 @@ export async function startProcess(binary: string, configuration: string, log: L
   let port: number | undefined;
   let lastWords = "";
   const ready = Promise.withResolvers<void>();
+  const stuck = Promise.withResolvers<string>();
   const lines = createInterface({ input: child.stderr as NodeJS.ReadableStream });
   lines.on("line", (line) => {
     const [, id, kind, text = line] = logLine.exec(line) ?? [];
@@ -64,6 +68,7 @@ export async function startProcess(binary: string, configuration: string, log: L
     if (id !== undefined) pid = Number(id);
     port ??= Number(/^Listening for client connections on .*:(\d+)$/.exec(text)?.[1] ?? Number.NaN) || undefined;
     if (text === "Server is ready") ready.resolve();
+    if (cannotWrite.test(text)) stuck.resolve(text);
   });
   const ended = Promise.withResolvers<string>();
   child.on("error", (error) => ended.resolve(error.message));
@@ -89,7 +94,7 @@ export async function startProcess(binary: string, configuration: string, log: L
     signal.throwIfAborted();
     throw failure ?? new Error("nats-server did not tell its port");
   }
-  return { pid, port, ended: ended.promise, stop };
+  return { pid, port, ended: ended.promise, stuck: stuck.promise, stop };
 }
 
 export function signalIfAlive(pid: number, signal: NodeJS.Signals): void {

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import pino from "pino";
 import { CodedError } from "../../daemon/errors.ts";
 import { Delivery } from "../../daemon/events/delivery.ts";
+import { createMetrics } from "../../daemon/metrics.ts";
 import type { EventRecord } from "../../daemon/module.ts";
 import { startTestLog, type TestLog } from "../harness/event-log.ts";
 import { until } from "../harness/until.ts";
@@ -10,7 +11,16 @@ import { until } from "../harness/until.ts";
 const pauses = [20, 40, 60, 80];
 
 const deliveryOn = ({ client, manager, subjects, deadLetters }: TestLog) =>
-  new Delivery({ client, manager, subjects, deadLetters, log: pino({ level: "silent" }), ready: Promise.resolve(), pauses });
+  new Delivery({
+    client,
+    manager,
+    subjects,
+    deadLetters,
+    log: pino({ level: "silent" }),
+    ready: Promise.resolve(),
+    metrics: createMetrics(),
+    pauses,
+  });
 
 describe("delivery", () => {
   it("hands each event to every listener that matches, and only those", async () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import pino from "pino";
 import { z } from "zod";
+import { createMetrics } from "../../daemon/metrics.ts";
 import type { Module, ModuleContext } from "../../daemon/module.ts";
 import { checkAlone, checkTogether, startModules } from "../../daemon/module-host.ts";
 import { Router } from "../../daemon/router.ts";
@@ -22,7 +23,7 @@ const moduleOf = (name: string, more: Partial<Module> = {}): Module => ({
 const start = (modules: Module[]) =>
   startModules({
     modules,
-    router: new Router(new AbortController().signal),
+    router: new Router({ signal: new AbortController().signal, metrics: createMetrics() }),
     log: pino({ level: "silent" }),
     contextFor: () => ({}) as ModuleContext,
   });
