@@ -29,6 +29,7 @@ const reply = z.object({
   choice: z.string(),
   probability: z.number().describe("of this choice, when it was made"),
   scores: z.record(z.string(), z.number()).describe("what the policy thought of each candidate; higher is better"),
+  reason: z.string().describe("why this one"),
   policy: z.string(),
   version: z.string(),
 });
@@ -70,6 +71,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
             choice: candidates[index]?.id ?? "",
             probability: odds.probabilities[index] ?? 0,
             scores: Object.fromEntries(candidates.map(({ id }, position) => [id, odds.scores[position] ?? 0])),
+            reason: odds.reason(index),
             policy: policy.name,
             version: policy.version,
           };

@@ -19,6 +19,7 @@ export interface Selected {
   readonly choice: string;
   readonly probability: number;
   readonly scores: Readonly<Record<string, number>>;
+  readonly reason: string;
   readonly policy: string;
   readonly version: string;
 }

@@ -20,13 +20,27 @@ export const bestSoFar: Policy = {
     const scores = candidates.map(({ id }) => estimate(id, context, statistics));
     const counts = candidates.map(({ id }) => statistics.overall(id).count);
     const untried = counts.filter((count) => count === 0).length;
-    if (untried > 0) return { scores, probabilities: counts.map((count) => (count === 0 ? 1 / untried : 0)) };
+    if (untried > 0) {
+      return {
+        scores,
+        probabilities: counts.map((count) => (count === 0 ? 1 / untried : 0)),
+        reason: () => `not tried yet, like ${untried - 1} of the ${candidates.length - 1} others`,
+      };
+    }
 
     const outcomes = counts.reduce((sum, count) => sum + count, 0);
     const exploration = Math.max(leastExploration, Math.min(1, candidates.length / outcomes));
     const best = scores.indexOf(Math.max(...scores));
     const explored = exploration / candidates.length;
-    return { scores, probabilities: scores.map((_, index) => (index === best ? 1 - exploration + explored : explored)) };
+    return {
+      scores,
+      probabilities: scores.map((_, index) => (index === best ? 1 - exploration + explored : explored)),
+      reason: (index) => {
+        const here = statistics.within(context, candidates[index]?.id ?? "").count;
+        const evidence = `estimated reward ${scores[index]?.toFixed(3)} from ${here} outcomes in this context and ${counts[index]} in all`;
+        return index === best ? `best so far: ${evidence}` : `explored: ${evidence}, the best has ${scores[best]?.toFixed(3)}`;
+      },
+    };
   },
 };
 

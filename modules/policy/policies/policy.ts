@@ -11,6 +11,8 @@ export interface Odds {
   readonly probabilities: readonly number[];
   /** What the policy thinks of each candidate, in its own unit: higher is better. */
   readonly scores: readonly number[];
+  /** Why the candidate at this position, if it is the one: a sentence for people. */
+  reason(index: number): string;
 }
 
 export interface Policy {

@@ -4,5 +4,9 @@ import type { Policy } from "./policy.ts";
 export const uniform: Policy = {
   name: "uniform",
   version: "1",
-  odds: (candidates) => ({ probabilities: candidates.map(() => 1 / candidates.length), scores: candidates.map(() => 0) }),
+  odds: (candidates) => ({
+    probabilities: candidates.map(() => 1 / candidates.length),
+    scores: candidates.map(() => 0),
+    reason: () => `drawn from ${candidates.length} with equal odds`,
+  }),
 };
