@@ -272,6 +272,8 @@ export interface CommitInfo {
 
 /** The one git repository of patterns, profiles, components and decisions. */
 export interface Repository {
+  /** Absolute path of the work tree. */
+  readonly folder: string;
   /** Commit at the tip of the branch; undefined before the first commit. */
   head(): Promise<string | undefined>;
   read(path: string, commit?: string): Promise<RepositoryFile | undefined>;

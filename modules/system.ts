@@ -20,14 +20,15 @@ export default defineModule<Started>({
       handle: () => ({ pong: true as const }),
     }),
     "system:info": command({
-      description: "Tells process, start time and memory.",
+      description: "Tells process, start time, memory, and where the repository of patterns is.",
       input: z.strictObject({}),
-      output: z.object({ pid: z.number(), node: z.string(), started_at: z.string(), resident_bytes: z.number() }),
-      handle: (_, { state }) => ({
+      output: z.object({ pid: z.number(), node: z.string(), started_at: z.string(), resident_bytes: z.number(), compositions: z.string() }),
+      handle: (_, { state, context }) => ({
         pid: process.pid,
         node: process.version,
         started_at: state.at.toISOString(),
         resident_bytes: process.memoryUsage.rss(),
+        compositions: context.repository.folder,
       }),
     }),
   },

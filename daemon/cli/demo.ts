@@ -45,7 +45,8 @@ export async function runDemo({ directory: given, place, json, signal }: DemoOpt
   const measured = await measure(client, choices, signal);
   const summary = summarise(measured, lambda);
   const decisions = await decisionsInGit(client, played.run_id, choices.size, signal);
-  const gitLog = `git -C ${place.compositions ?? "<compositions>"} log --grep=${played.run_id}`;
+  const { compositions } = await client.call<{ compositions: string }>("system:info", {});
+  const gitLog = `git -C ${compositions} log --grep=${played.run_id}`;
 
   if (json) {
     const { agent_id, run_id } = played;

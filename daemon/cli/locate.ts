@@ -8,8 +8,6 @@ export interface Place {
   readonly prefix: string | undefined;
   /** Nobody named a server: where no daemon answers, one may be started. */
   readonly isDefault: boolean;
-  /** The repository of the daemon there, when it is the one of the configured data folder. */
-  readonly compositions: string | undefined;
 }
 
 /**
@@ -20,11 +18,11 @@ export interface Place {
 export function locateDaemon(url: string | undefined, env: NodeJS.ProcessEnv, cwd: string): Place {
   const invocation = loadConfig([], env, cwd);
   if (invocation.kind !== "run") throw new Error("a configuration without arguments is one to run");
-  const { nats, data, prefix, compositions } = invocation.config;
+  const { nats, data, prefix } = invocation.config;
   const running = runningDaemon(data);
-  if (url !== undefined) return { url, prefix, isDefault: false, compositions: url === running ? compositions : undefined };
-  if (nats.kind === "external") return { url: nats.url, prefix, isDefault: false, compositions: running && compositions };
-  return { url: running ?? `nats://127.0.0.1:${nats.port || 4222}`, prefix, isDefault: true, compositions };
+  if (url !== undefined) return { url, prefix, isDefault: false };
+  if (nats.kind === "external") return { url: nats.url, prefix, isDefault: false };
+  return { url: running ?? `nats://127.0.0.1:${nats.port || 4222}`, prefix, isDefault: true };
 }
 
 /** The NATS address of the daemon that runs on this data folder; undefined when none does. */

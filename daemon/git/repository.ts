@@ -26,7 +26,6 @@ const defaultAuthor: CommitAuthor = { name: "reprise", email: "reprise@localhost
 const maximumAttempts = 50;
 
 export interface GitRepository extends Repository, AsyncDisposable {
-  readonly folder: string;
   /** Why writes are refused, as found at the last look; undefined when all is well. */
   readonly problem: string | undefined;
 }
