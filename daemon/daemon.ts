@@ -8,6 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { jetstream } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
+import { CodedError } from "./errors.ts";
 import { DeadLetters } from "./events/dead-letters.ts";
 import { Delivery, deliveryPauses } from "./events/delivery.ts";
 import { consequenceOf } from "./events/envelope.ts";
@@ -184,7 +185,7 @@ async function assemble(
       phase = "stopping";
       await service.stop();
       await Promise.race([router.idle(), pause(drainTime)]);
-      stopping.abort(new Error("the daemon stops"));
+      stopping.abort(new CodedError("SHUTTING_DOWN", "the daemon stops"));
       await resources.disposeAsync();
     },
   };
