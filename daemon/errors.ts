@@ -2,7 +2,7 @@
  * Every error that crosses a boundary: one table of codes, one class.
  *
  * `status` is what a NATS client finds in `Nats-Service-Error-Code`; `retryable` says whether the same request may succeed
- * later without a change. Each code is documented here and provoked by a test (test/contract/errors.test.ts).
+ * later without a change. Each code is documented (docs/errors.md) and provoked by a test (test/contract/errors.test.ts).
  */
 interface ErrorKind {
   readonly status: 400 | 403 | 404 | 409 | 413 | 422 | 429 | 500 | 503;
@@ -29,7 +29,6 @@ export const errorTable = {
   AGENT_UNKNOWN: { status: 403, retryable: false, meaning: "The header ce-agent names an agent that does not exist or has ended." },
   INTERNAL: { status: 500, retryable: false, meaning: "A defect in the daemon; details.incident is found in its log." },
   SHUTTING_DOWN: { status: 503, retryable: true, meaning: "The daemon is draining; ask again after it restarted." },
-  FEATURE_UNAVAILABLE: { status: 503, retryable: false, meaning: "The NATS server lacks a feature that this request needs." },
   // events
   EVENT_RESERVED: { status: 403, retryable: false, meaning: "Events in a module's domain are emitted by that module alone." },
   EVENT_TOO_LARGE: { status: 413, retryable: false, meaning: "The event exceeds the server's payload limit." },
@@ -71,7 +70,6 @@ export const errorTable = {
     meaning: "The YAML text is not a valid composition; details.issues has line and column.",
   },
   COMPOSITION_STALE: { status: 409, retryable: true, meaning: "The composition changed since `based_on`; read it again." },
-  DECISION_NOT_FOUND: { status: 404, retryable: false, meaning: "No decision has this id." },
   // repository
   REPOSITORY_CONFLICT: {
     status: 409,

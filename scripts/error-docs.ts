@@ -1,0 +1,17 @@
+/** The text of docs/errors.md, from the table in daemon/errors.ts. Pure; test/contract/errors.test.ts keeps the file current. */
+import { errorTable } from "../daemon/errors.ts";
+
+const head = `# Errors
+
+Every error reply has the header \`Nats-Service-Error-Code\` (the status below), \`Nats-Service-Error\` (the message), and the body
+\`{"error": {"code", "message", "details", "retryable"}}\`. Codes are stable; messages are for people and may change. *Retry* says
+whether the same request may succeed later without a change. Generated from [\`daemon/errors.ts\`](../daemon/errors.ts).
+
+`;
+
+export function renderErrorDocs(): string {
+  const rows = Object.entries(errorTable).map(
+    ([code, { status, retryable, meaning }]) => `| \`${code}\` | ${status} | ${retryable ? "yes" : "no"} | ${meaning} |`,
+  );
+  return `${head}| code | status | retry | meaning |\n|---|---|---|---|\n${rows.join("\n")}\n`;
+}

@@ -1,0 +1,221 @@
+import assert from "node:assert/strict";
+import { appendFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it, test } from "node:test";
+import { z } from "zod";
+import { CodedError, type ErrorBody, type ErrorCode, errorTable } from "../../daemon/errors.ts";
+import { commandsOf, type Module, type ModuleContext } from "../../daemon/module.ts";
+import { projectFolder } from "../../daemon/project.ts";
+import { renderErrorDocs } from "../../scripts/error-docs.ts";
+import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
+import { temporaryFolder } from "../harness/git.ts";
+import { startTestServer } from "../harness/nats-server.ts";
+import { until } from "../harness/until.ts";
+
+test("docs/errors.md is current (mend it with --test-update-snapshots)", (t) => {
+  t.assert.fileSnapshot(renderErrorDocs(), join(projectFolder, "docs", "errors.md"), { serializers: [(text) => text] });
+});
+
+type Provocation = (daemon: TestDaemon) => Promise<string | undefined>;
+
+const asked =
+  (command: string, body: unknown, head?: Record<string, string>): Provocation =>
+  ({ codeOf }) =>
+    codeOf(command, body, head);
+const emitted = (body: object, head?: Record<string, string>): Provocation => asked("event:emit", { event: "a:b", ...body }, head);
+
+/** The error that a run of this strategy ends with. */
+const played =
+  (strategy: string, request: object = {}): Provocation =>
+  async ({ ask }) => {
+    const name = `p-${performance.now()}`.replace(".", "-");
+    await ask("composition:create", { type: "orchestration", name, content: patternOf(name, strategy) });
+    const { run_id } = await ask("orchestration:start", { pattern: name, ...request });
+    const { error } = await ask<{ error?: { code: string } }>("orchestration:status", { run_id, wait: 20 });
+    return error?.code;
+  };
+
+const patternOf = (name: string, strategy: string) =>
+  `name: ${name}\ntype: orchestration\nversion: 1.0.0\norchestration_logic:\n  strategy: |\n${strategy.replaceAll(/^/gm, "    ")}\n`;
+
+/** All codes that one sound daemon can be brought to answer. */
+const provocations: Partial<Record<ErrorCode, Provocation>> = {
+  REQUEST_MALFORMED: asked("event:emit", "{"),
+  REQUEST_INVALID: asked("event:emit", { event: 1 }),
+  REQUEST_TIMEOUT: asked("probe:hang", {}),
+  NAME_INVALID: emitted({ event: "No:Name" }),
+  COMMAND_NOT_FOUND: emitted({ event: "event:unheard_of" }),
+  async CAPABILITY_DENIED({ ask, codeOf }) {
+    const { agent_id } = await ask<{ agent_id: string }>("agent:spawn", { profile: "base_multi_agent", capabilities: ["agent:list"] });
+    return codeOf("event:query", {}, { "ce-agent": agent_id });
+  },
+  AGENT_UNKNOWN: asked("event:query", {}, { "ce-agent": "nobody" }),
+  INTERNAL: asked("probe:fail", {}),
+  SHUTTING_DOWN: async () => atStart,
+  EVENT_RESERVED: emitted({ event: "agent:completed" }),
+  EVENT_TOO_LARGE: emitted({ data: "x".repeat(1_048_577) }),
+  EVENT_HOPS_EXCEEDED: emitted({}, { "ce-hops": "8" }),
+  EVENT_TIME_INVALID: emitted({ at: "tomorrow" }),
+  EVENT_NOT_FOUND: asked("event:trace", { id: "nobody" }),
+  SCHEDULE_NOT_FOUND: asked("event:cancel", { id: "nobody" }),
+  DEAD_LETTER_NOT_FOUND: asked("event:redrive", { id: "99" }),
+  EXPRESSION_INVALID: emitted({ condition: "data >" }),
+  EXPRESSION_FAILED: emitted({ condition: 'data.x + "1"' }),
+  EXPRESSION_LIMIT: emitted({ condition: '$length($pad("x", 2e8)) > 0' }),
+  async EXPRESSION_BUSY() {
+    const { expressions } = await context();
+    const outcomes = await Promise.allSettled(Array.from({ length: 10_100 }, () => expressions.check("true")));
+    const refused = outcomes.find((outcome) => outcome.status === "rejected");
+    return codeIn(refused?.reason);
+  },
+  ROUTE_NOT_FOUND: asked("routing:remove", { id: "nobody" }),
+  COMPOSITION_NOT_FOUND: asked("composition:get", { name: "nobody" }),
+  COMPOSITION_INVALID: asked("composition:create", { type: "orchestration", name: "bad", content: "[" }),
+  async COMPOSITION_STALE({ ask, codeOf }) {
+    const { name, commit } = await created(ask, "stale");
+    await ask("composition:save", { name, content: patternOf(name, "EMIT 'a:c'"), based_on: commit });
+    return codeOf("composition:save", { name, content: patternOf(name, "EMIT 'a:d'"), based_on: commit });
+  },
+  async REPOSITORY_CONFLICT({ ask, codeOf, config }) {
+    const { name, commit } = await created(ask, "edited");
+    await appendFile(join(config.compositions, "orchestrations", `${name}.yaml`), "# by hand\n");
+    return codeOf("composition:save", { name, content: patternOf(name, "EMIT 'a:c'"), based_on: commit });
+  },
+  AGENT_NOT_FOUND: asked("agent:info", { agent_id: "nobody" }),
+  RUN_NOT_FOUND: asked("orchestration:status", { run_id: "nobody" }),
+  RUN_LIMIT_EXCEEDED: played("EMIT 'a:b'\nEMIT 'a:b'", { budget: { steps: 1 } }),
+  RUN_ABORTED: played("ABORT 'enough'"),
+  JUDGEMENT_REQUIRED: played("REQUIRED: decide who goes first."),
+  PATTERN_INVALID: asked("orchestration:start", { pattern: "compression_tournament", interpreter: "llm" }),
+  TOOL_NOT_FOUND: asked("tool:call", { name: "nobody" }),
+  TOOL_FAILED: asked("tool:call", { name: "profile_file", arguments: { path: "/nowhere/at/all" } }),
+  DECISION_UNKNOWN: asked("policy:outcome", { decision_id: "nobody", reward: 1 }),
+  /** Last, since it leaves the repository so. */
+  async REPOSITORY_UNAVAILABLE({ codeOf, config }) {
+    const commit = "0".repeat(40);
+    await writeFile(join(config.compositions, ".git", "HEAD"), `${commit}\n`);
+    return codeOf("composition:create", { type: "orchestration", name: "late", content: patternOf("late", "EMIT 'a:b'") });
+  },
+};
+
+async function created(ask: TestDaemon["ask"], name: string): Promise<{ name: string; commit: string }> {
+  const content = patternOf(name, "EMIT 'a:b'");
+  return { name, commit: (await ask<{ commit: string }>("composition:create", { type: "orchestration", name, content })).commit };
+}
+
+let inside = Promise.withResolvers<ModuleContext>();
+const context = () => inside.promise;
+/** What a call is answered while the daemon starts. */
+let atStart: string | undefined;
+
+const codeIn = (error: unknown): string | undefined => (error instanceof CodedError ? error.code : undefined);
+
+const command = commandsOf<AsyncDisposable>();
+
+/** A module that does badly, and shows its context. @param onStart done before the other modules are answered */
+function probe(onStart: (context: ModuleContext) => Promise<unknown> = async () => {}): Module {
+  const nothing = { description: "", input: z.strictObject({}), output: z.unknown() };
+  return {
+    name: "probe",
+    description: "Fails in every way.",
+    events: {},
+    commands: {
+      "probe:hang": command({ ...nothing, deadline: 0.2, handle: () => new Promise(() => {}) }),
+      "probe:hold": command({
+        ...nothing,
+        handle: (_, { signal }) => new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+      }),
+      "probe:fail": command({
+        ...nothing,
+        handle() {
+          throw new Error("as asked for");
+        },
+      }),
+    },
+    async start(given) {
+      atStart = codeIn(await given.call("system:ping", {}).catch((error: unknown) => error));
+      await onStart(given);
+      inside.resolve(given);
+      return { [Symbol.asyncDispose]: async () => {} };
+    },
+  };
+}
+
+const provoked = new Set<string>();
+
+describe("a daemon in good health", () => {
+  let daemon: TestDaemon;
+  before(async () => {
+    inside = Promise.withResolvers();
+    daemon = await startTestDaemon({ modules: [probe()] });
+  });
+  after(() => daemon[Symbol.asyncDispose]());
+
+  for (const [code, provoke] of Object.entries(provocations)) {
+    it(`answers ${code}`, async () => {
+      assert.equal(await provoke(daemon), code);
+      provoked.add(code);
+    });
+  }
+
+  it("gives the status and whether to retry as the table says", async () => {
+    const reply = await daemon.client.request("event:emit", "{");
+    const { error } = reply.json<ErrorBody>();
+    const { status, retryable } = errorTable.REQUEST_MALFORMED;
+    assert.equal(reply.headers?.get("Nats-Service-Error-Code"), String(status));
+    assert.equal(reply.headers?.get("Nats-Service-Error"), error.message);
+    assert.deepEqual([error.code, error.retryable], ["REQUEST_MALFORMED", retryable]);
+  });
+});
+
+test("a daemon whose NATS server stalls answers EVENT_OUTCOME_UNKNOWN, and EVENT_LOG_UNAVAILABLE once it is gone", async (t) => {
+  const server = await startTestServer(join(await temporaryFolder(t), "nats"));
+  t.after(() => server[Symbol.asyncDispose]());
+  inside = Promise.withResolvers();
+  const url = server.url.replace("//", `//${server.user}:${server.password}@`);
+  await using _ = await startTestDaemon({ modules: [probe()], config: { nats: { kind: "external", url } } });
+  const emit = async () => codeIn(await (await context()).call("event:emit", { event: "a:b" }).catch((error: unknown) => error));
+  process.kill(server.pid, "SIGSTOP");
+  const unknown = await emit();
+  process.kill(server.pid, "SIGCONT");
+  assert.equal(unknown, "EVENT_OUTCOME_UNKNOWN");
+  provoked.add(unknown);
+
+  await server[Symbol.asyncDispose]();
+  await until(async () => (await emit()) === "EVENT_LOG_UNAVAILABLE", "the loss of the connection");
+  provoked.add("EVENT_LOG_UNAVAILABLE");
+});
+
+test("a run that was stopped in a step ends with STEP_OUTCOME_UNKNOWN, and with RUN_DIVERGED when its journal tells another story", async (t) => {
+  const data = join(await temporaryFolder(t), "data");
+  const runs: string[] = [];
+  {
+    await using daemon = await startTestDaemon({ modules: [probe()], config: { data } });
+    await daemon.ask("composition:create", { type: "orchestration", name: "held", content: patternOf("held", 'CALL "probe:hold"') });
+    for (let count = 0; count < 2; count++)
+      runs.push((await daemon.ask<{ run_id: string }>("orchestration:start", { pattern: "held" })).run_id);
+    for (const run_id of runs) {
+      const hasIntent = async () => (await daemon.ask<{ entries: unknown[] }>("orchestration:journal", { run_id })).entries.length > 1;
+      await until(hasIntent, "the intent of the step");
+    }
+  }
+  const [held = "", changed = ""] = runs;
+  const elsewhere = { step: "1", line: 999, value: null, milliseconds: 0 };
+  const changeJournal = ({ journal }: ModuleContext) =>
+    journal.append(changed, 2, { type: "steps", at: new Date().toISOString(), elapsed: 0, results: [elsewhere], intents: [] });
+  await using daemon = await startTestDaemon({ modules: [probe(changeJournal)], config: { data } });
+  for (const [run_id, expected] of [[held, "STEP_OUTCOME_UNKNOWN"] as const, [changed, "RUN_DIVERGED"] as const]) {
+    const { error } = await daemon.ask<{ error?: { code: string } }>("orchestration:status", { run_id, wait: 20 });
+    assert.equal(error?.code, expected);
+    provoked.add(expected);
+  }
+});
+
+test("every code of the table was provoked", () => {
+  const codes = Object.keys(errorTable);
+  assert.ok(codes.length > 30);
+  assert.deepEqual(
+    codes.filter((code) => !provoked.has(code)),
+    [],
+  );
+});
