@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { startDaemonProcess } from "../../test/harness/daemon-process.ts";
 import type { Figure } from "./main.ts";
 import { median, throughput } from "./measure.ts";
-import { startDaemonProcess } from "./programs.ts";
 import { startRelaxedServer } from "./relaxed-server.ts";
 
 const program = join(import.meta.dirname, "listening-daemon.ts");

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type JetStreamClient, jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { connectAsDaemon, type DaemonProcess, startDaemonProcess } from "../../test/harness/daemon-process.ts";
 import type { Figure } from "./main.ts";
 import { alternate, latency, median, throughput } from "./measure.ts";
-import { connectAsDaemon, type RunningDaemon, startDaemonProcess } from "./programs.ts";
 import { startRelaxedServer } from "./relaxed-server.ts";
 
 const payload = JSON.stringify({ level: "warning", host: "web-3", message: "x".repeat(100) });
@@ -54,7 +54,7 @@ export async function emitRelaxed(): Promise<Figure[]> {
   }
 }
 
-async function open({ url }: RunningDaemon, connection: NatsConnection): Promise<Sides> {
+async function open({ url }: DaemonProcess, connection: NatsConnection): Promise<Sides> {
   const manager = await jetstreamManager(connection);
   await manager.streams.add({ name: "BENCH", subjects: ["bench.raw"], storage: StorageType.File });
   return { raw: jetstream(connection), client: await connect({ servers: url }) };

@@ -1,8 +1,11 @@
 /** A trivial command against a raw NATS request to an echo in a process of its own. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
 import { connect } from "@nats-io/transport-node";
+import { startDaemonProcess } from "../../test/harness/daemon-process.ts";
 import type { Figure } from "./main.ts";
 import { alternate, latency, median, throughput } from "./measure.ts";
-import { startDaemonProcess, startEcho } from "./programs.ts";
 
 export async function requests(): Promise<Figure[]> {
   await using daemon = await startDaemonProcess();
@@ -41,4 +44,16 @@ export async function requests(): Promise<Figure[]> {
       note: `${Math.round(median(rates.ours))} / ${Math.round(median(rates.raw))} per second`,
     },
   ];
+}
+
+/** A process that answers requests on `bench.echo`, without the daemon. */
+async function startEcho(url: string): Promise<AsyncDisposable> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "echo.ts"), url], { stdio: ["ignore", "pipe", "inherit"] });
+  await once(child.stdout, "data");
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      await once(child, "exit");
+    },
+  };
 }

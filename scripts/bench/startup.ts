@@ -1,9 +1,9 @@
 /** Time to ready on a set-up tree, and memory when idle. */
 import { readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
+import { startDaemonProcess } from "../../test/harness/daemon-process.ts";
 import type { Figure } from "./main.ts";
 import { median } from "./measure.ts";
-import { startDaemonProcess } from "./programs.ts";
 
 const settleTime = 3_000;
 

@@ -45,9 +45,11 @@ export async function startDaemonProcess(options: DaemonProcessOptions = {}): Pr
   const data = options.data ?? (await mkdtemp(join(tmpdir(), "reprise-daemon-")));
   let log = "";
   let child: ChildProcess;
+  let since = 0;
   let ready = { url: "", httpUrl: "", milliseconds: 0 };
 
   const run = (ports: readonly string[]) => {
+    since = performance.now();
     child = spawnDaemon(data, ports, options);
     child.stderr?.setEncoding("utf8").on("data", (text) => {
       log += text;
@@ -55,7 +57,6 @@ export async function startDaemonProcess(options: DaemonProcessOptions = {}): Pr
     return child;
   };
   const untilReady = async (started: ChildProcess) => {
-    const since = performance.now();
     const [line] = (await Promise.race([
       once(createInterface({ input: started.stdout as NodeJS.ReadableStream }), "line"),
       once(started, "close").then(([code, signal]) => Promise.reject(new Error(`the daemon ended with ${code ?? signal}:\n${log}`))),
