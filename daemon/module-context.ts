@@ -2,9 +2,10 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import type { Delivery } from "./events/delivery.ts";
-import { consequenceOf, decodeEvent, newId } from "./events/envelope.ts";
+import { consequenceOf, decodeEvent } from "./events/envelope.ts";
 import type { EventBus } from "./events/event-bus.ts";
 import type { EventLog } from "./events/event-log.ts";
+import { newId } from "./events/ids.ts";
 import type { Caller, Expressions, Module, ModuleContext, Repository, RunJournal, StateStore } from "./module.ts";
 import { ModuleError } from "./module-host.ts";
 import type { Subjects } from "./nats/subjects.ts";

@@ -1,36 +1,15 @@
 /**
- * CloudEvents 1.0 in binary mode over NATS headers: the only place where `ce-*` headers are read or written. Pure but for ids.
+ * CloudEvents 1.0 in binary mode over NATS headers: the only place where `ce-*` headers are read or written.
  */
-import { randomFillSync } from "node:crypto";
 import { headers, type MsgHdrs } from "@nats-io/transport-node";
-import { monotonicFactory } from "ulid";
 import type { EventRecord, MessageMeta } from "../module.ts";
-
-const monotonic = monotonicFactory();
-
-/** A new ULID: 26 characters, ordered by time, also within a millisecond. */
-export const newId = (): string => monotonic();
+import { newId, newTraceparent } from "./ids.ts";
 
 /** An event before the log gave it a sequence. */
 export type UnstoredEvent = Omit<EventRecord, "seq">;
 
 /** Ids of clients stand in headers and subjects: printable ASCII without space, wildcards or separators of ours. */
 export const idGrammar = /^[A-Za-z0-9_-][A-Za-z0-9_.:@/+=-]{0,127}$/;
-
-/** Bytes of a trace id and a span id; drawn in bulk, since each draw from the system costs as much as a whole header. */
-const traceBytes = 24;
-const randomPool = Buffer.alloc(traceBytes * 256);
-let poolPosition = randomPool.length;
-
-function newTraceparent(): string {
-  if (poolPosition === randomPool.length) {
-    randomFillSync(randomPool);
-    poolPosition = 0;
-  }
-  const random = randomPool.toString("hex", poolPosition, poolPosition + traceBytes);
-  poolPosition += traceBytes;
-  return `00-${random.slice(0, 32)}-${random.slice(32)}-01`;
-}
 
 /** The headers under which an event is published. */
 export function encodeEvent(event: UnstoredEvent): MsgHdrs {

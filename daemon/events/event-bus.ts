@@ -27,9 +27,10 @@ import type {
 import { assertName, domainOf } from "../names.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import type { Delivery } from "./delivery.ts";
-import { idGrammar, newId, type UnstoredEvent } from "./envelope.ts";
+import { idGrammar, type UnstoredEvent } from "./envelope.ts";
 import type { EventIndex } from "./event-index.ts";
 import type { Append, EventLog } from "./event-log.ts";
+import { newId } from "./ids.ts";
 import { type Scheduled, type Schedules, scheduleListener } from "./schedules.ts";
 import { traceOf } from "./trace.ts";
 

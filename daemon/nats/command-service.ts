@@ -6,7 +6,8 @@ import { type Service, type ServiceMsg, Svcm } from "@nats-io/services";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import { CodedError } from "../errors.ts";
-import { decodeRequest, newId, parseJson, unreadable } from "../events/envelope.ts";
+import { decodeRequest, parseJson, unreadable } from "../events/envelope.ts";
+import { newId } from "../events/ids.ts";
 import type { Router } from "../router.ts";
 import type { Subjects } from "./subjects.ts";
 

@@ -10,7 +10,7 @@ import {
   type StreamInfo,
 } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { newId } from "../events/envelope.ts";
+import { newId } from "../events/ids.ts";
 import type { Subjects } from "./subjects.ts";
 
 const nanosecondsPerMinute = 60_000_000_000;
