@@ -33,6 +33,7 @@ import { loadSecret } from "./nats/secret.ts";
 import { openStateStore } from "./nats/state-store.ts";
 import { assertServerVersion, ensureStreams, openManager } from "./nats/streams.ts";
 import { subjectsFor } from "./nats/subjects.ts";
+import { probeSync } from "./nats/sync-probe.ts";
 import { acquireOwnerLock } from "./owner-lock.ts";
 import { packageVersion, projectFolder } from "./project.ts";
 import { Router } from "./router.ts";
@@ -97,7 +98,15 @@ async function assemble(
   const secret = await loadSecret(client, subjects);
   const seal = createSeal(secret);
 
-  const publisher = resources.use(new Publisher(nats, { grouping: server.syncsEveryWrite }));
+  const syncsEveryWrite = async () => {
+    const probe = await probeSync(client, manager, subjects.probeStream);
+    if (probe.syncsEveryWrite) log.info(probe, "by its timing, the NATS server syncs every write");
+    else
+      log.warn(probe, "by its timing, the NATS server does not sync every write: a power failure can lose accepted events (sync_interval)");
+    return probe.syncsEveryWrite;
+  };
+  // Where each write is synced, publishes that share a batch share the sync.
+  const publisher = resources.use(new Publisher(nats, { grouping: server.isOwn || (await syncsEveryWrite()) }));
   connection.onStatus((connected) => {
     publisher.setConnected(connected);
     log[connected ? "info" : "warn"]({ server: server.url }, connected ? "connected to NATS" : "the connection to NATS is lost");

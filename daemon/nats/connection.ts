@@ -14,8 +14,8 @@ export interface Server extends AsyncDisposable {
   readonly url: string;
   readonly user?: string;
   readonly password?: string;
-  /** Publishes are grouped then: batches share a sync. */
-  readonly syncsEveryWrite: boolean;
+  /** Whether it was started by us, so that it syncs every write. */
+  readonly isOwn: boolean;
   /** Why it takes no writes at present, as far as can be known. */
   readonly problem: string | undefined;
 }
@@ -28,7 +28,7 @@ export async function startServer(
   subjects: Subjects,
   { loading, log, signal }: { loading: Promise<readonly Module[]>; log: Logger; signal: AbortSignal },
 ): Promise<Server> {
-  if (config.nats.kind === "external") return externalServer(config.nats.url, log);
+  if (config.nats.kind === "external") return externalServer(config.nats.url);
   const { path } = await findNatsServer({ cacheDirectory: join(projectFolder, ".cache"), log, signal });
   const embedded = await startEmbeddedServer({
     binary: path,
@@ -43,7 +43,7 @@ export async function startServer(
   return {
     url: embedded.url,
     ...embedded.credentials,
-    syncsEveryWrite: true,
+    isOwn: true,
     get problem() {
       return embedded.problem;
     },
@@ -51,16 +51,12 @@ export async function startServer(
   };
 }
 
-function externalServer(url: string, log: Logger): Server {
-  log.warn(
-    { server: url },
-    "using a NATS server that is not ours: whether it syncs every write (sync_interval: always) cannot be seen from here",
-  );
+function externalServer(url: string): Server {
   const { username, password, protocol, host } = new URL(url);
   return {
     url: `${protocol}//${host}`,
     ...(username !== "" && { user: decodeURIComponent(username), password: decodeURIComponent(password) }),
-    syncsEveryWrite: false,
+    isOwn: false,
     problem: undefined,
     [Symbol.asyncDispose]: async () => {},
   };

@@ -9,6 +9,8 @@ export interface Subjects {
   /** "" or `acme.` */
   readonly prefix: string;
   readonly streams: { readonly events: string; readonly runs: string; readonly schedules: string; readonly dead: string };
+  /** A stream for measuring a server, deleted after it. */
+  readonly probeStream: string;
   /** Subjects captured by each stream. */
   readonly captured: { readonly events: string; readonly runs: string; readonly schedules: string; readonly dead: string };
   command(name: string): string;
@@ -49,6 +51,7 @@ export function subjectsFor(prefix = ""): Subjects {
   return {
     prefix: dotted,
     streams: { events: stream("EVENTS"), runs: stream("RUNS"), schedules: stream("SCHEDULES"), dead: stream("DEAD") },
+    probeStream: stream("PROBE"),
     captured: { events: `${dotted}event.>`, runs: `${dotted}run.>`, schedules: `${dotted}schedule.>`, dead: `${dotted}dead.>` },
     command: (name) => `${dotted}${name}`,
     event: (nameOrPattern) => `${dotted}event.${nameOrPattern === "*" ? "*.*" : nameOrPattern.replace(":", ".")}`,
