@@ -9,6 +9,8 @@
  * A target is what an act ends at: a command's name, `tool:NAME` for a tool, `emit:NAME` for a plain event. So emitting or
  * calling a command needs that command's capability, whatever way led to it. `undefined` in place of a list = not restricted.
  */
+import { matches, meet } from "./names.ts";
+
 export type Capabilities = readonly string[] | undefined;
 
 const emitPrefix = "emit:";
@@ -29,49 +31,29 @@ export function covers(capabilities: Capabilities, target: string): boolean {
 export function intersect(left: Capabilities, right: Capabilities): Capabilities {
   if (left === undefined) return right;
   if (right === undefined) return left;
-  const common = new Set(left.flatMap((one) => right.flatMap((other) => meet(one, other) ?? [])));
-  return [...common].filter((one) => ![...common].some((other) => other !== one && meet(one, other) === one)).sort();
+  const common = new Set(left.flatMap((one) => right.flatMap((other) => meetCapabilities(one, other) ?? [])));
+  return [...common].filter((one) => ![...common].some((other) => other !== one && meetCapabilities(one, other) === one)).sort();
 }
 
 function coversOne(capability: string, target: string): boolean {
-  return meet(capability, target) === target;
+  return meetCapabilities(capability, target) === target;
 }
 
 /**
  * The widest capability inside both, or undefined when they have nothing in common. A target is the narrowest capability,
  * so a capability covers a target when the two meet in the target itself.
  */
-function meet(left: string, right: string): string | undefined {
+function meetCapabilities(left: string, right: string): string | undefined {
   const leftEvents = eventsOf(left);
   const rightEvents = eventsOf(right);
-  if (leftEvents === undefined && rightEvents === undefined) return meetNames(left, right);
+  if (leftEvents === undefined && rightEvents === undefined) return meet(left, right);
   if (leftEvents !== undefined && rightEvents !== undefined) {
-    const events = meetNames(leftEvents, rightEvents);
+    const events = meet(leftEvents, rightEvents);
     return events === undefined ? undefined : emitPrefix + events;
   }
   const [commands, events] = leftEvents === undefined ? [left, right] : [right, left];
-  return meetNames(commands, emitsPlainEvents) === emitsPlainEvents ? events : undefined;
+  return matches(commands, emitsPlainEvents) ? events : undefined;
 }
 
 const eventsOf = (capability: string): string | undefined =>
   capability.startsWith(emitPrefix) ? capability.slice(emitPrefix.length) : undefined;
-
-function meetNames(left: string, right: string): string | undefined {
-  const [leftDomain, leftAction] = split(left);
-  const [rightDomain, rightAction] = split(right);
-  const domain = meetParts(leftDomain, rightDomain);
-  const action = meetParts(leftAction, rightAction);
-  if (domain === undefined || action === undefined) return undefined;
-  return domain === "*" && action === "*" ? "*" : `${domain}:${action}`;
-}
-
-function split(pattern: string): [domain: string, action: string] {
-  if (pattern === "*") return ["*", "*"];
-  const colon = pattern.indexOf(":");
-  return [pattern.slice(0, colon), pattern.slice(colon + 1)];
-}
-
-function meetParts(left: string, right: string): string | undefined {
-  if (left === right || right === "*") return left;
-  return left === "*" ? right : undefined;
-}

@@ -34,21 +34,27 @@ const deviceNames = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)/;
 export const isCompositionName = (text: string): boolean =>
   compositionGrammar.test(text) && !text.includes("..") && !text.endsWith(".") && !text.endsWith(".lock") && !deviceNames.test(text);
 
+/** The pattern of the names that match both; undefined when there can be none. A name is a pattern that only it matches. */
+export function meet(left: string, right: string): string | undefined {
+  if (left === right) return left;
+  const [leftDomain, leftAction] = parts(left);
+  const [rightDomain, rightAction] = parts(right);
+  const domain = meetParts(leftDomain, rightDomain);
+  const action = meetParts(leftAction, rightAction);
+  if (domain === undefined || action === undefined) return undefined;
+  return domain === "*" && action === "*" ? "*" : `${domain}:${action}`;
+}
+
 /** Does the pattern cover the name, or every name that another pattern covers? */
 export function matches(pattern: string, name: string): boolean {
-  if (pattern === name) return true;
+  if (pattern === name || pattern === "*") return true;
   const [patternDomain, patternAction] = parts(pattern);
   const [domain, action] = parts(name);
-  return (patternDomain === "*" || patternDomain === domain) && (patternAction === "*" || patternAction === action);
+  return meetParts(patternDomain, domain) === domain && meetParts(patternAction, action) === action;
 }
 
 /** Can any name match both patterns? */
-export function overlap(left: string, right: string): boolean {
-  const [leftDomain, leftAction] = parts(left);
-  const [rightDomain, rightAction] = parts(right);
-  const meet = (one: string, other: string) => one === other || one === "*" || other === "*";
-  return meet(leftDomain, rightDomain) && meet(leftAction, rightAction);
-}
+export const overlap = (left: string, right: string): boolean => meet(left, right) !== undefined;
 
 /** The fewest patterns that cover the given ones without overlapping each other. */
 export function withoutOverlap(patterns: readonly string[]): string[] {
@@ -58,6 +64,11 @@ export function withoutOverlap(patterns: readonly string[]): string[] {
   });
   const crossing = kept.some((pattern, index) => kept.slice(index + 1).some((other) => overlap(pattern, other)));
   return crossing ? ["*"] : kept;
+}
+
+function meetParts(left: string, right: string): string | undefined {
+  if (left === right || right === "*") return left;
+  return left === "*" ? right : undefined;
 }
 
 function parts(pattern: string): [domain: string, action: string] {
