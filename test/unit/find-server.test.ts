@@ -32,6 +32,7 @@ const unreachable = () => Promise.reject(new Error("network is unreachable"));
 
 test("versions are parsed and compared by number", () => {
   assert.deepEqual(parseVersion("nats-server: v2.14.5\n"), [2, 14, 5]);
+  assert.deepEqual(parseVersion("2.15.1-beta.1"), [2, 15, 1]);
   assert.equal(parseVersion("hello"), undefined);
   assert.ok(isNewEnough([2, 14, 0]) && isNewEnough([2, 15, 1]) && isNewEnough([3, 0, 0]));
   assert.ok(!isNewEnough([2, 9, 10]) && !isNewEnough([1, 99, 0]));
