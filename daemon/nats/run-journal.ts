@@ -2,12 +2,15 @@
  * Journals of runs: stream RUNS, one subject a run. Entry n is appended only when the subject's last message is entry n−1,
  * so two owners of a run cannot both write.
  */
-import { JetStreamApiError, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
+import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import type { RunJournal } from "../module.ts";
 import type { Seal } from "../seal.ts";
+import { isWrongLastSequence } from "./api-errors.ts";
+import { readStored } from "./stored-messages.ts";
 import type { Subjects } from "./subjects.ts";
 
-const wrongLastSequence = 10071;
+/** What is read at once. */
+const page = { count: 1_000, bytes: 4 * 1024 * 1024 };
 const rememberedRuns = 10_000;
 
 export interface RunJournalOptions {
@@ -28,12 +31,12 @@ export function openRunJournal({ client, manager, subjects, seal }: RunJournalOp
   const placeOf = (run: string, index: number) => `${subjects.run(run)}#${index}`;
 
   async function* messages(run: string) {
-    let seq = 1;
-    for (;;) {
-      const stored = await manager.direct.getMessage(subjects.streams.runs, { seq, next_by_subj: subjects.run(run) }).catch(absent);
-      if (stored == null) return;
-      yield stored;
-      seq = stored.seq + 1;
+    for (let seq = 1; ; ) {
+      const stored = await readStored(manager, subjects.streams.runs, { seq, subject: subjects.run(run), ...page });
+      yield* stored;
+      const last = stored.at(-1);
+      if (last === undefined || last.pending === 0) return;
+      seq = last.seq + 1;
     }
   }
 
@@ -60,7 +63,7 @@ export function openRunJournal({ client, manager, subjects, seal }: RunJournalOp
       remember(run, { seq, length: index + 1 });
       return "appended";
     } catch (error) {
-      if (error instanceof JetStreamApiError && error.code === wrongLastSequence) return "conflict";
+      if (isWrongLastSequence(error)) return "conflict";
       throw error;
     }
   }
@@ -79,9 +82,4 @@ export function openRunJournal({ client, manager, subjects, seal }: RunJournalOp
       return Object.keys(state.subjects ?? {}).map((subject) => subjects.runId(subject));
     },
   };
-}
-
-function absent(error: unknown): undefined {
-  if (error instanceof JetStreamApiError && error.status === 404) return undefined;
-  throw error;
 }

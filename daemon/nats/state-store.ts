@@ -1,11 +1,9 @@
 /** A module's small durable state: one key-value bucket, values as JSON, compare-and-set by revision. */
-
-import { JetStreamApiError, type JetStreamClient } from "@nats-io/jetstream";
+import type { JetStreamClient } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import type { StateStore } from "../module.ts";
 import type { Seal } from "../seal.ts";
-
-const wrongLastSequence = 10071;
+import { isWrongLastSequence } from "./api-errors.ts";
 
 /** The bucket is made at first use: most modules keep no state. Entries that are not sealed by us do not exist. */
 export function openStateStore(client: JetStreamClient, bucket: string, seal: Seal): StateStore {
@@ -29,7 +27,7 @@ export function openStateStore(client: JetStreamClient, bucket: string, seal: Se
         if (revision === undefined) return await kv.put(key, payload);
         return revision === 0 ? await kv.create(key, payload) : await kv.update(key, payload, revision);
       } catch (error) {
-        if (error instanceof JetStreamApiError && error.code === wrongLastSequence) return undefined;
+        if (isWrongLastSequence(error)) return undefined;
         throw error;
       }
     },

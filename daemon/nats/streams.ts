@@ -1,7 +1,6 @@
 /** The daemon's streams: created at first start, their needed features switched on, a server that lacks one refused by name. */
 import {
   DiscardPolicy,
-  JetStreamApiError,
   type JetStreamManager,
   jetstreamManager,
   RetentionPolicy,
@@ -11,22 +10,22 @@ import {
 } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { newId } from "../events/ids.ts";
+import { unlessMissing } from "./api-errors.ts";
+import { isNewEnough, oldestVersion, parseVersion } from "./server-version.ts";
 import type { Subjects } from "./subjects.ts";
 
 const nanosecondsPerMinute = 60_000_000_000;
 /** How long the server itself remembers ids; the event index knows older ones. */
 const duplicateWindow = 10 * nanosecondsPerMinute;
-const oldestServer = [2, 14];
 
 /** Metadata key that tells one log from another, however its sequences look. */
 const identityKey = "reprise.log";
 
 /** @throws Error naming the version when the server is too old */
 export function assertServerVersion(version: string): void {
-  const [major = 0, minor = 0] = version.split(/[.-]/).map(Number);
-  const [needMajor = 0, needMinor = 0] = oldestServer;
-  if (major > needMajor || (major === needMajor && minor >= needMinor)) return;
-  throw new Error(`the NATS server is ${version}; Reprise needs ${oldestServer.join(".")} or newer (atomic batches and schedules)`);
+  const parsed = parseVersion(version);
+  if (parsed !== undefined && isNewEnough(parsed)) return;
+  throw new Error(`the NATS server is ${version}; Reprise needs ${oldestVersion.join(".")} or newer (atomic batches and schedules)`);
 }
 
 /** @throws Error when the server has no JetStream, or none for this user */
@@ -69,10 +68,7 @@ type WantedStream = Partial<StreamConfig> & { name: string; subjects: string[] }
 
 /** Creates the stream, or switches on what an existing one lacks; limits that an operator set are left alone. */
 async function ensure(manager: JetStreamManager, wanted: WantedStream): Promise<StreamInfo> {
-  const existing = await manager.streams.info(wanted.name).catch((error: unknown) => {
-    if (error instanceof JetStreamApiError && error.code === streamNotFound) return undefined;
-    throw error;
-  });
+  const existing = await manager.streams.info(wanted.name).catch(unlessMissing);
   const info = existing === undefined ? await manager.streams.add(wanted as StreamConfig) : await complete(manager, existing, wanted);
   for (const feature of ["allow_atomic", "allow_msg_schedules", "allow_direct"] as const) {
     if (wanted[feature] === true && info.config[feature] !== true) {
@@ -89,5 +85,3 @@ async function complete(manager: JetStreamManager, existing: StreamInfo, wanted:
   if (lacking.length === 0) return existing;
   return manager.streams.update(wanted.name, Object.fromEntries(lacking.map((feature) => [feature, true])));
 }
-
-const streamNotFound = 10059;
