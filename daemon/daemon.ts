@@ -142,8 +142,6 @@ async function assemble(
 
   await seedRepository(repository, { compositions: join(projectFolder, "compositions"), agents: join(projectFolder, "agents") });
   const shared: SharedServices = {
-    connection: nats,
-    subjects,
     router,
     bus,
     eventLog,

@@ -7,10 +7,6 @@ export interface Counter {
   add(labels?: Labels, amount?: number): void;
 }
 
-export interface Gauge {
-  set(value: number, labels?: Labels): void;
-}
-
 export interface Histogram {
   observe(value: number, labels?: Labels): void;
 }
@@ -18,7 +14,6 @@ export interface Histogram {
 export interface Metrics {
   /** Names end in `_total`. Label values must come from a bounded set: each combination is kept for ever. */
   counter(name: string, help: string): Counter;
-  gauge(name: string, help: string): Gauge;
   /** A value that is read when it is asked for. */
   observed(name: string, type: "counter" | "gauge", help: string, read: () => number): void;
   /** @param buckets upper bounds, ascending; by default seconds from 0.5 ms to 10 s */
@@ -38,26 +33,16 @@ export function createMetrics(): Metrics {
     families.set(name, () => [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples(), ""].join("\n"));
   }
 
-  /** Series by their rendered labels. */
-  function simple(name: string, type: "counter" | "gauge", help: string) {
-    const series = new Map<string, number>();
-    register(name, type, help, () => [...series].map(([labels, value]) => `${name}${braces(labels)} ${value}`));
-    return series;
-  }
-
   return {
     counter(name, help) {
-      const series = simple(name, "counter", help);
+      const series = new Map<string, number>();
+      register(name, "counter", help, () => [...series].map(([labels, value]) => `${name}${braces(labels)} ${value}`));
       return {
         add(labels, amount = 1) {
           const key = render(labels);
           series.set(key, (series.get(key) ?? 0) + amount);
         },
       };
-    },
-    gauge(name, help) {
-      const series = simple(name, "gauge", help);
-      return { set: (value, labels) => void series.set(render(labels), value) };
     },
     observed(name, type, help, read) {
       register(name, type, help, () => [`${name} ${read()}`]);

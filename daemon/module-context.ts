@@ -1,20 +1,16 @@
 /** Gives one module its view of the daemon. */
-import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import type { Delivery } from "./events/delivery.ts";
-import { consequenceOf, decodeEvent } from "./events/envelope.ts";
+import { consequenceOf } from "./events/envelope.ts";
 import type { EventBus } from "./events/event-bus.ts";
 import type { EventLog } from "./events/event-log.ts";
 import { newId } from "./events/ids.ts";
 import type { Caller, Expressions, Module, ModuleContext, Repository, RunJournal, StateStore } from "./module.ts";
 import { ModuleError } from "./module-host.ts";
-import type { Subjects } from "./nats/subjects.ts";
 import type { Router } from "./router.ts";
 
 /** What all modules share. */
 export interface SharedServices {
-  readonly connection: NatsConnection;
-  readonly subjects: Subjects;
   readonly router: Router;
   readonly bus: EventBus;
   readonly eventLog: EventLog;
@@ -28,7 +24,7 @@ export interface SharedServices {
 }
 
 export function contextFor(module: Module, shared: SharedServices): ModuleContext {
-  const { router, bus, delivery, connection, subjects, signal } = shared;
+  const { router, bus, delivery, signal } = shared;
   const log = shared.log.child({ module: module.name });
   const self: Caller = { kind: "module", id: module.name };
   return {
@@ -55,21 +51,6 @@ export function contextFor(module: Module, shared: SharedServices): ModuleContex
     },
     setAgentCapabilities: (agent, capabilities) => router.setAgentCapabilities(agent, capabilities),
     project: (options) => shared.eventLog.project(options, signal),
-    observe(patterns, handle) {
-      const subscriptions = patterns.map((pattern) =>
-        connection.subscribe(subjects.event(pattern), {
-          callback: (error, message) => {
-            const event = error === null ? decodeEvent(message.headers, message.data, 0) : undefined;
-            if (event !== undefined) handle(event);
-          },
-        }),
-      );
-      return {
-        [Symbol.dispose]: () => {
-          for (const subscription of subscriptions) subscription.unsubscribe();
-        },
-      };
-    },
     async listen(patterns, handle) {
       if (module.listens !== undefined) throw new ModuleError(`module ${module.name} declares what it listens to; it cannot change that`);
       await delivery.listen({ name: module.name, patterns, handle: (event) => handle(event, consequenceOf(event)) });

@@ -239,8 +239,6 @@ export interface RunJournal {
   read<Entry>(run: string): Promise<Entry[]>;
   /** Appends entry number `index` (0-based); fails if another writer appended it first. */
   append(run: string, index: number, entry: unknown): Promise<"appended" | "conflict">;
-  /** Ids of all runs in the stream. */
-  runs(): Promise<string[]>;
 }
 
 export interface CommitAuthor {
@@ -325,8 +323,6 @@ export interface ModuleContext {
   /** Tells the router what an agent may do, so that messages in its name are held to it; undefined = it has ended. */
   setAgentCapabilities(agent: string, capabilities: readonly string[] | undefined): void;
   project(options: ProjectionOptions): Promise<Projection>;
-  /** Live events, not durable: for waits and progress. */
-  observe(patterns: readonly string[], handle: (event: Omit<EventRecord, "seq">) => void): Disposable;
   /**
    * Like `listens`, with patterns that are known at run time only; each call replaces the earlier one, no patterns end it.
    * Not for a module that declares `listens`.

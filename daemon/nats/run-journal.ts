@@ -77,9 +77,5 @@ export function openRunJournal({ client, manager, subjects, seal }: RunJournalOp
       await read(run); // a message that is not ours may stand in the way; another owner's entry stays a conflict
       return appendAt(run, index, entry);
     },
-    async runs() {
-      const { state } = await manager.streams.info(subjects.streams.runs, { subjects_filter: subjects.captured.runs });
-      return Object.keys(state.subjects ?? {}).map((subject) => subjects.runId(subject));
-    },
   };
 }

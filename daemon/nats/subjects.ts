@@ -18,7 +18,6 @@ export interface Subjects {
   event(nameOrPattern: string): string;
   eventName(subject: string): string;
   run(id: string): string;
-  runId(subject: string): string;
   /** Where a schedule waits, and where the server puts it when it is due. */
   schedulePending(id: string): string;
   scheduleDue(id: string): string;
@@ -44,8 +43,6 @@ export function subjectsFor(prefix = ""): Subjects {
   }
   const dotted = prefix === "" ? "" : `${prefix}.`;
   const stream = (name: string) => (prefix === "" ? name : `${prefix.toUpperCase()}_${name}`);
-  const after = (head: string) => (subject: string) => subject.slice(dotted.length + head.length);
-  const eventTail = after("event.");
   const bucket = (name: string) => (prefix === "" ? name : `${prefix}_${name}`);
 
   return {
@@ -55,9 +52,8 @@ export function subjectsFor(prefix = ""): Subjects {
     captured: { events: `${dotted}event.>`, runs: `${dotted}run.>`, schedules: `${dotted}schedule.>`, dead: `${dotted}dead.>` },
     command: (name) => `${dotted}${name}`,
     event: (nameOrPattern) => `${dotted}event.${nameOrPattern === "*" ? "*.*" : nameOrPattern.replace(":", ".")}`,
-    eventName: (subject) => eventTail(subject).replace(".", ":"),
+    eventName: (subject) => subject.slice(`${dotted}event.`.length).replace(".", ":"),
     run: (id) => `${dotted}run.${id}`,
-    runId: after("run."),
     schedulePending: (id) => `${dotted}schedule.pending.${id}`,
     scheduleDue: (id) => `${dotted}schedule.due.${id}`,
     dead: (module) => `${dotted}dead.${module}`,

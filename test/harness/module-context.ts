@@ -14,7 +14,6 @@ import { openRepository } from "../../daemon/git/repository.ts";
 import type {
   Call,
   Caller,
-  EventRecord,
   Events,
   Expressions,
   MessageMeta,
@@ -24,7 +23,6 @@ import type {
   RunJournal,
   StateStore,
 } from "../../daemon/module.ts";
-import { matches } from "../../daemon/names.ts";
 import { MemoryEventLog } from "./memory-log.ts";
 
 /** Answers a command of another module. */
@@ -72,7 +70,6 @@ export async function startModule<State extends AsyncDisposable>(
   const cleanup = new AsyncDisposableStack();
   if (!options.folder) cleanup.defer(() => rm(folder, { recursive: true, force: true }));
   const repository: Repository = cleanup.use(await openRepository(folder));
-  const observers = new Set<(event: Omit<EventRecord, "seq">) => void>();
   const agents = new Map<string, readonly string[]>();
 
   const publish = (type: string, data: unknown = {}, meta: Partial<MessageMeta> = {}, source = "client") => {
@@ -87,9 +84,7 @@ export async function startModule<State extends AsyncDisposable>(
       correlation: meta.correlation ?? id,
       hops: meta.hops ?? 0,
     };
-    const stored = log.append(structuredClone(event));
-    for (const observe of observers) observe(event);
-    return stored;
+    return log.append(structuredClone(event));
   };
 
   const context: ModuleContext = {
@@ -117,13 +112,6 @@ export async function startModule<State extends AsyncDisposable>(
     },
     async project(projectionOptions) {
       return log.project(projectionOptions);
-    },
-    observe(patterns, handle) {
-      const observe = (event: Omit<EventRecord, "seq">) => {
-        if (patterns.some((pattern) => matches(pattern, event.type))) handle(event);
-      };
-      observers.add(observe);
-      return { [Symbol.dispose]: () => observers.delete(observe) };
     },
     async listen(patterns, handle) {
       cleanup.use(log.listen(patterns, (event) => handle(event, consequenceOf(event))));
@@ -223,9 +211,6 @@ export function createJournal(): RunJournal {
       if (entries.length !== index) return "conflict";
       runs.set(run, [...entries, structuredClone(entry)]);
       return "appended";
-    },
-    async runs() {
-      return [...runs.keys()];
     },
   };
 }

@@ -37,7 +37,7 @@ describe("the HTTP endpoint", () => {
     metrics.counter("answers_total", "Answers.").add({ command: 'a"\\\nb' }, 2);
     const seconds = metrics.histogram("wait_seconds", "Waits.", [0.1, 1]);
     for (const value of [0.1, 0.5, 7]) seconds.observe(value);
-    metrics.gauge("waiting", "Waiting.").set(4);
+    metrics.observed("waiting", "gauge", "Waiting.", () => 4);
     using _process = registerProcessMetrics(metrics);
     const { status, type, body } = await get("/metrics");
     assert.equal(status, 200);
@@ -61,7 +61,7 @@ describe("the HTTP endpoint", () => {
   });
 
   it("refuses to register a metric twice", () => {
-    metrics.gauge("once", "Once.");
+    metrics.observed("once", "gauge", "Once.", () => 1);
     assert.throws(() => metrics.counter("once", "Twice."), /once/);
   });
 
