@@ -49,6 +49,8 @@ export function contextFor(module: Module, shared: SharedServices): ModuleContex
       const meta = { id, correlation: id, hops: 0, ...options.cause };
       return router.call(command, input, options.caller ?? self, meta, options.signal) as Promise<Result>;
     },
+    isCommand: (name) => router.has(name),
+    isRead: (name) => router.isRead(name),
     setAgentCapabilities: (agent, capabilities) => router.setAgentCapabilities(agent, capabilities),
     project: (options) => shared.eventLog.project(options, signal),
     async listen(patterns, handle) {

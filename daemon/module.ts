@@ -68,6 +68,8 @@ export interface Command<State = unknown, Input extends z.ZodType = z.ZodType, O
    * The capability that a caller needs; default: the command's name. `undefined` from it: the handler checks the target itself.
    */
   capability?(input: z.output<Input>): string | undefined;
+  /** It changes nothing: it may be repeated freely. */
+  readonly reads?: true;
   /** Seconds until the call is aborted and REQUEST_TIMEOUT answered; default 30. */
   readonly deadline?: number;
   handle(input: z.output<Input>, call: Call<State>): z.input<Output> | Promise<z.input<Output>>;
@@ -194,7 +196,7 @@ export interface EmittedOwn {
 /** The event bus itself; the module `event` gives it a wire. Other modules emit with `ModuleContext.emit`. */
 export interface Events {
   emit(request: EmitRequest, call: EmitCall): Promise<EmitResult>;
-  emitBatch(requests: readonly EmitRequest[], caller: Caller, meta: MessageMeta): Promise<EmitResult[]>;
+  emitBatch(requests: readonly EmitRequest[], call: EmitCall): Promise<EmitResult[]>;
   query(query: EventQuery): Promise<EventPage>;
   trace(id: string): Promise<EventTree>;
   cancel(id: string): Promise<void>;
@@ -320,6 +322,10 @@ export interface ModuleContext {
     input: unknown,
     options?: { caller?: Caller; cause?: Partial<MessageMeta>; signal?: AbortSignal },
   ): Promise<Result>;
+  /** Does a module answer this name? If not, it is that of a plain event. */
+  isCommand(name: string): boolean;
+  /** Is it a command that is declared to change nothing? */
+  isRead(name: string): boolean;
   /** Tells the router what an agent may do, so that messages in its name are held to it; undefined = it has ended. */
   setAgentCapabilities(agent: string, capabilities: readonly string[] | undefined): void;
   project(options: ProjectionOptions): Promise<Projection>;

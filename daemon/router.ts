@@ -60,6 +60,10 @@ export class Router implements Commands {
     return this.#modules.get(domainOf(name))?.commands[name] !== undefined;
   }
 
+  isRead(name: string): boolean {
+    return this.#modules.get(domainOf(name))?.commands[name]?.reads === true;
+  }
+
   owns(domain: string): boolean {
     return this.#modules.has(domain);
   }

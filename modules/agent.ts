@@ -56,6 +56,7 @@ export default defineModule<Agents>({
     }),
     "agent:list": command({
       description: "Lists agents, the latest first.",
+      reads: true,
       input: z.strictObject({
         state: agent.shape.state.optional(),
         parent: z.string().optional(),
@@ -71,6 +72,7 @@ export default defineModule<Agents>({
     }),
     "agent:info": command({
       description: "Tells everything about one agent.",
+      reads: true,
       input: z.strictObject({ agent_id: agentId }),
       output: agent.extend({ children: z.array(z.string()) }),
       handle: ({ agent_id }, { state }) => ({

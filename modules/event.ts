@@ -56,16 +56,17 @@ export default defineModule<NoState>({
       output: z.union([emitted, z.object({ results: z.array(emitted) })]),
       capability: () => undefined, // checked on the target
       async handle({ events, event, ...rest }, call) {
-        const { context, caller, meta } = call;
+        const { context } = call;
         if (event !== undefined && events === undefined) return context.events.emit({ event, ...rest }, call);
         if (events === undefined || Object.keys(rest).length > 0 || event !== undefined) {
           throw new CodedError("REQUEST_INVALID", "event:emit: expected either event, with its data, or events alone");
         }
-        return { results: await context.events.emitBatch(events, caller, meta) };
+        return { results: await context.events.emitBatch(events, call) };
       },
     }),
     "event:query": command({
       description: "Reads stored events, oldest first, filtered by name, run, correlation and time; paged.",
+      reads: true,
       input: z.strictObject({
         types: z.array(pattern).min(1).max(50).optional(),
         run: z.string().optional(),
@@ -80,6 +81,7 @@ export default defineModule<NoState>({
     }),
     "event:trace": command({
       description: "Shows the causal tree of an event: from its oldest known ancestor to everything that followed.",
+      reads: true,
       input: z.strictObject({ id: z.string() }),
       output: z.object({ root: z.unknown(), truncated: z.boolean() }),
       handle: ({ id }, { context }) => context.events.trace(id),
@@ -95,6 +97,7 @@ export default defineModule<NoState>({
     }),
     "event:dead": command({
       description: "Lists events that a listener could not handle, with the reason.",
+      reads: true,
       input: z.strictObject({
         listener: z
           .string()

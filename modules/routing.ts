@@ -37,6 +37,7 @@ interface Rule extends z.output<typeof rule> {
 class Rules implements AsyncDisposable {
   readonly #context: ModuleContext;
   readonly #rules: Map<string, Rule>;
+  #changes: Promise<void> = Promise.resolve();
 
   private constructor(context: ModuleContext, rules: Map<string, Rule>) {
     this.#context = context;
@@ -53,18 +54,28 @@ class Rules implements AsyncDisposable {
     return [...this.#rules.values()].filter(isLive).sort(byPriority);
   }
 
-  async put(added: Rule): Promise<void> {
-    await this.#context.state.put(added.id, added);
-    this.#rules.set(added.id, added);
-    await this.#forgetExpired();
-    await this.#listen();
+  put(added: Rule): Promise<void> {
+    return this.#change(async () => {
+      await this.#context.state.put(added.id, added);
+      this.#rules.set(added.id, added);
+      await this.#forgetExpired();
+    });
   }
 
-  async remove(id: string): Promise<void> {
-    if (!this.#rules.has(id)) throw new CodedError("ROUTE_NOT_FOUND", `no rule has the id ${id}`, { id });
-    await this.#context.state.delete(id);
-    this.#rules.delete(id);
-    await this.#listen();
+  /** @throws CodedError ROUTE_NOT_FOUND */
+  remove(id: string): Promise<void> {
+    return this.#change(async () => {
+      if (!this.#rules.has(id)) throw new CodedError("ROUTE_NOT_FOUND", `no rule has the id ${id}`, { id });
+      await this.#context.state.delete(id);
+      this.#rules.delete(id);
+    });
+  }
+
+  /** Changes come one after another, so that what is listened to in the end is what the last one left. */
+  #change(change: () => Promise<void>): Promise<void> {
+    const changed = this.#changes.then(change).then(() => this.#listen());
+    this.#changes = changed.catch(() => {});
+    return changed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
@@ -81,9 +92,15 @@ class Rules implements AsyncDisposable {
 
   async #applyOne({ id, condition, mapping, emit, caller }: Rule, event: EventRecord, cause: MessageMeta): Promise<void> {
     const scope = { event, data: event.data, now: new Date().toISOString() };
-    if (condition !== undefined && (await this.#context.expressions.evaluate(condition, scope)) !== true) return;
+    if (condition !== undefined && !(await this.#holds(condition, scope))) return;
     const data = mapping === undefined ? event.data : await this.#context.expressions.evaluate(mapping, scope);
     await this.#context.call("event:emit", { event: emit, data: data ?? null, id: consequenceId(id, event.id) }, { caller, cause });
+  }
+
+  async #holds(condition: string, scope: object): Promise<boolean> {
+    const met = (await this.#context.expressions.evaluate(condition, scope)) ?? false;
+    if (typeof met === "boolean") return met;
+    throw new CodedError("EXPRESSION_FAILED", `the condition yields ${typeof met}, not true or false`, { condition });
   }
 
   async #forgetExpired(): Promise<void> {
@@ -137,6 +154,7 @@ export default defineModule<Rules>({
     }),
     "routing:list": command({
       description: "Lists the rules in force, highest priority first.",
+      reads: true,
       input: z.strictObject({}),
       output: z.object({ rules: z.array(rule) }),
       handle: (_, { state }) => ({ rules: state.list().map(({ caller, ...listed }) => listed) }),

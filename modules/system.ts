@@ -15,12 +15,14 @@ export default defineModule<Started>({
   commands: {
     "system:ping": command({
       description: "Answers at once.",
+      reads: true,
       input: z.strictObject({}),
       output: z.object({ pong: z.literal(true) }),
       handle: () => ({ pong: true as const }),
     }),
     "system:info": command({
       description: "Tells process, start time, memory, and where the repository of patterns is.",
+      reads: true,
       input: z.strictObject({}),
       output: z.object({ pid: z.number(), node: z.string(), started_at: z.string(), resident_bytes: z.number(), compositions: z.string() }),
       handle: (_, { state, context }) => ({

@@ -16,7 +16,6 @@ export interface Subjects {
   command(name: string): string;
   /** Subject of an event or of a pattern over events: `a:*` → `event.a.*`. */
   event(nameOrPattern: string): string;
-  eventName(subject: string): string;
   run(id: string): string;
   /** Where a schedule waits, and where the server puts it when it is due. */
   schedulePending(id: string): string;
@@ -52,7 +51,6 @@ export function subjectsFor(prefix = ""): Subjects {
     captured: { events: `${dotted}event.>`, runs: `${dotted}run.>`, schedules: `${dotted}schedule.>`, dead: `${dotted}dead.>` },
     command: (name) => `${dotted}${name}`,
     event: (nameOrPattern) => `${dotted}event.${nameOrPattern === "*" ? "*.*" : nameOrPattern.replace(":", ".")}`,
-    eventName: (subject) => subject.slice(`${dotted}event.`.length).replace(".", ":"),
     run: (id) => `${dotted}run.${id}`,
     schedulePending: (id) => `${dotted}schedule.pending.${id}`,
     scheduleDue: (id) => `${dotted}schedule.due.${id}`,

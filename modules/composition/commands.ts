@@ -19,6 +19,7 @@ type Issue = z.output<typeof issue>;
 export const compositionCommands = {
   "composition:list": command({
     description: "Lists the compositions at HEAD; an invalid file is listed with what is wrong in it.",
+    reads: true,
     input: z.strictObject({ type: type.optional() }),
     output: z.object({
       compositions: z.array(
@@ -41,6 +42,7 @@ export const compositionCommands = {
 
   "composition:get": command({
     description: "Reads a composition: the newest, the newest commit of a version (name@1.0.0), or at a commit (name@<commit>).",
+    reads: true,
     input: z.strictObject({ name: z.string().min(1).max(200), version: z.string().max(100).optional(), commit: commit.optional() }),
     output: z.object({
       name: z.string(),
@@ -61,6 +63,7 @@ export const compositionCommands = {
 
   "composition:validate": command({
     description: "Checks a YAML text, or the composition of a name, and says what is wrong with line and column.",
+    reads: true,
     input: z.strictObject({ content: content.optional(), name: z.string().max(200).optional(), type: type.optional() }),
     output: z.object({ valid: z.boolean(), issues: z.array(issue) }),
     async handle({ content: given, name, type: expectedType }, { state }) {

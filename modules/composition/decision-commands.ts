@@ -54,6 +54,7 @@ export const decisionCommands = {
   "composition:decisions": command({
     description:
       "Reads the decisions of a pattern that are in git, newest first. Those on their way there are found by event:query {types: [composition:decision_tracked]}.",
+    reads: true,
     input: z.strictObject({
       pattern,
       outcome: z.unknown().optional(),

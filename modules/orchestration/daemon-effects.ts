@@ -1,14 +1,8 @@
 /** The effects of a run in the daemon: commands, on behalf of the run's agent and held to its capabilities (invariant 7). */
 import { setTimeout as sleep } from "node:timers/promises";
-import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import type { Effect, Effects } from "./interpreter/effects.ts";
 import { causeOf, type StartedEntry } from "./record.ts";
-
-/** Commands that change nothing, by their action. */
-const reads = /^(list|get|status|query|trace|info|journal|explain|validate|find|discover|diff|history|lineage|decisions|render|ping|dead)$/;
-
-const isReadCommand = (command: string): boolean => reads.test(command.slice(command.indexOf(":") + 1));
 
 export function daemonEffects(context: ModuleContext, run: StartedEntry): Effects {
   const caller = { kind: "agent", id: run.agent_id ?? run.run_id, capabilities: run.capabilities } as const;
@@ -53,13 +47,13 @@ export function daemonEffects(context: ModuleContext, run: StartedEntry): Effect
   return {
     // A tool or command that is slow to notice the end of the run does not hold it up.
     perform: (effect, step, signal) => untilAborted(perform(effect, step, signal), signal),
-    isRead: (effect) => effect.kind === "sleep" || (effect.kind === "call" && isReadCommand(effect.command)),
+    isRead: (effect) => effect.kind === "sleep" || (effect.kind === "call" && context.isRead(effect.command)),
     async isRepeatable(effect) {
       switch (effect.kind) {
         case "call":
-          return isReadCommand(effect.command);
+          return context.isRead(effect.command);
         case "emit":
-          return isReadCommand(effect.event) || isPlainEvent(context, effect.event);
+          return context.isRead(effect.event) || !context.isCommand(effect.event);
         case "run":
           return isIdempotentTool(context, effect.tool);
         case "sleep":
@@ -81,17 +75,6 @@ async function untilAborted<Result>(work: Promise<Result>, signal: AbortSignal):
     return await Promise.race([work, promise]);
   } finally {
     signal.removeEventListener("abort", abort);
-  }
-}
-
-/** A batch takes plain events only, and a condition that is false keeps this one from being stored. */
-async function isPlainEvent(context: ModuleContext, event: string): Promise<boolean> {
-  try {
-    await context.call("event:emit", { events: [{ event, condition: "false" }] });
-    return true;
-  } catch (error) {
-    if (error instanceof CodedError && error.code === "REQUEST_INVALID") return false;
-    throw error;
   }
 }
 

@@ -76,6 +76,7 @@ export default defineModule<Runs>({
     }),
     "orchestration:status": command({
       description: "Tells how far a run is; with `wait`, after it ended or that many seconds.",
+      reads: true,
       input: z.strictObject({ run_id: runId, wait: z.number().min(0).max(maximumWait).default(0).describe("seconds") }),
       output: runStatus,
       deadline: maximumWait + 30,
@@ -83,6 +84,7 @@ export default defineModule<Runs>({
     }),
     "orchestration:list": command({
       description: "Lists runs, the latest first: all open ones and up to 1000 that ended.",
+      reads: true,
       input: z.strictObject({
         state: state.optional(),
         pattern: z.string().optional(),
@@ -100,6 +102,7 @@ export default defineModule<Runs>({
     }),
     "orchestration:journal": command({
       description: "Reads what a run recorded: its start, the intent and the result of each step, its end.",
+      reads: true,
       input: z.strictObject({
         run_id: runId,
         limit: z.number().int().min(1).max(1000).default(100),
@@ -120,6 +123,7 @@ export default defineModule<Runs>({
     }),
     "orchestration:explain": command({
       description: "Reads a pattern and tells its statements, judgement points, events, and the capabilities it needs.",
+      reads: true,
       input: z.strictObject({ pattern: z.string().optional(), content: z.string().optional().describe("YAML of a pattern") }),
       output: z.object({
         statements: z.array(z.object({ ...place, kind: z.string(), source: z.string() })),

@@ -130,6 +130,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
       }),
       "policy:stats": command({
         description: "What was selected and how it was rewarded, by slot and candidate.",
+        reads: true,
         input: z.strictObject({ slot: slot.optional() }),
         output: z.object({
           slots: z.array(

@@ -24,6 +24,7 @@ export default defineModule<State>({
   commands: {
     "tool:list": command({
       description: "Lists the tools with the JSON Schemas of what they take and return.",
+      reads: true,
       input: z.strictObject({}),
       output: z.object({
         tools: z.array(

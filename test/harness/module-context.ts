@@ -31,6 +31,8 @@ export type TestHandler = (input: never, options: { caller?: Caller; cause?: Par
 export interface TestOptions {
   /** Command name → handler, for `context.call`. Commands of the module itself are found without. */
   readonly handlers?: Readonly<Record<string, TestHandler>>;
+  /** Which of those commands only read. */
+  readonly reads?: readonly string[];
   /** Give the log, state, journal or folder of an earlier start to test a restart. */
   readonly log?: MemoryEventLog;
   readonly state?: StateStore;
@@ -106,6 +108,8 @@ export async function startModule<State extends AsyncDisposable>(
       if (handler) return (await handler(input as never, callOptions)) as never;
       return call(command, input, { caller: callOptions.caller, meta: callOptions.cause, signal: callOptions.signal });
     },
+    isCommand: (name) => module.commands[name] !== undefined || options.handlers?.[name] !== undefined,
+    isRead: (name) => module.commands[name]?.reads === true || options.reads?.includes(name) === true,
     setAgentCapabilities(agent, capabilities) {
       if (capabilities) agents.set(agent, capabilities);
       else agents.delete(agent);

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { join } from "node:path";
+import { describe, it, test } from "node:test";
 import pino from "pino";
 import { z } from "zod";
 import { createMetrics } from "../../daemon/metrics.ts";
 import type { Module, ModuleContext } from "../../daemon/module.ts";
-import { checkAlone, checkTogether, startModules } from "../../daemon/module-host.ts";
+import { checkAlone, checkTogether, discoverModules, startModules } from "../../daemon/module-host.ts";
+import { projectFolder } from "../../daemon/project.ts";
 import { Router } from "../../daemon/router.ts";
 
 const command = { description: "", input: z.strictObject({}), output: z.object({}), handle: () => ({}) };
@@ -27,6 +29,33 @@ const start = (modules: Module[]) =>
     log: pino({ level: "silent" }),
     contextFor: () => ({}) as ModuleContext,
   });
+
+test("the router knows which commands of the modules only read", async () => {
+  const router = new Router({ signal: new AbortController().signal, metrics: createMetrics() });
+  for (const module of await discoverModules(join(projectFolder, "modules"))) router.declare(module);
+  const reads = router.names().filter((name) => router.isRead(name));
+  assert.deepEqual(reads.sort(), [
+    "agent:info",
+    "agent:list",
+    "composition:decisions",
+    "composition:get",
+    "composition:list",
+    "composition:validate",
+    "event:dead",
+    "event:query",
+    "event:trace",
+    "orchestration:explain",
+    "orchestration:journal",
+    "orchestration:list",
+    "orchestration:status",
+    "policy:stats",
+    "routing:list",
+    "system:info",
+    "system:ping",
+    "tool:list",
+  ]);
+  assert.equal(router.isRead("nobody:get"), false);
+});
 
 describe("the module host", () => {
   it("refuses a command outside the module's domain, naming both", () => {

@@ -300,3 +300,25 @@ test("a run whose start cannot be told is refused and does not go on", async () 
   while (typesIn(module.log).length === 0) await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(typesIn(module.log), ["orchestration:cancelled"]);
 });
+
+test("a resumed run repeats what its command declares as a read, and plain events; any other command stops it, whatever its name", async () => {
+  const resumedWith = async (strategy: string, handlers: TestOptions["handlers"]) => {
+    const shared = { state: createStateStore(), journal: createJournal() };
+    let calls = 0;
+    const name = Object.keys(handlers ?? {})[0] as string;
+    const slow = (() => (++calls, never())) as TestHandler;
+    const first = await start({ asks: strategy }, { ...shared, handlers: { [name]: slow } });
+    const { run_id } = await first.call("orchestration:start", { pattern: "asks" });
+    // A read leaves no intent behind, so there is nothing to be unsure of; what is no read is interrupted in the middle.
+    while (calls === 0) await new Promise((resolve) => setImmediate(resolve));
+    await first[Symbol.asyncDispose]();
+    await using second = await start({ asks: strategy }, { ...shared, log: first.log, handlers, reads: ["scale:measure"] });
+    const { state, error } = await second.call("orchestration:status", { run_id, wait: 5 });
+    return error?.code ?? state;
+  };
+  assert.equal(await resumedWith('CALL "scale:measure"', { "scale:measure": () => ({}) }), "completed");
+  assert.equal(await resumedWith('EMIT "scale:measure"', { "event:emit": () => ({}), "scale:measure": () => ({}) }), "completed");
+  assert.equal(await resumedWith('EMIT "scale:measured"', { "event:emit": () => ({}) }), "completed");
+  assert.equal(await resumedWith('CALL "scale:get"', { "scale:get": () => ({}) }), "STEP_OUTCOME_UNKNOWN");
+  assert.equal(await resumedWith('EMIT "scale:get"', { "event:emit": () => ({}), "scale:get": () => ({}) }), "STEP_OUTCOME_UNKNOWN");
+});
