@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { intersect } from "../../daemon/capabilities.ts";
 import { CodedError, errorTable } from "../../daemon/errors.ts";
 import type { Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
+import { retry } from "../../daemon/retry.ts";
 import { type StepError, stepErrorOf } from "./interpreter/journal.ts";
 import { defaultLimits, type Limits, limitExceeded } from "./interpreter/limits.ts";
 import { assertPlayable, loadPattern, type Pattern } from "./pattern.ts";
@@ -55,15 +56,17 @@ const cancelSeconds = 10;
 
 export async function openRuns(context: ModuleContext): Promise<Runs> {
   const records = await context.state.entries<RunRecord>();
-  const open = new Map<string, RunHandle & { readonly done: Promise<unknown> }>();
+  const open = new Map<string, RunHandle & { readonly done: Promise<unknown>; readonly limits: Limits }>();
   const stopping = new AbortController();
 
   async function start(request: StartRequest, caller: Caller, meta: MessageMeta) {
     const pattern = await loadPattern(context, request.pattern);
     assertPlayable(pattern);
     const profile = request.profile === undefined ? undefined : await profileCapabilities(context, request.profile);
-    const parent = openRunOf(caller.kind === "agent" ? caller.id : meta.run);
-    const limits = { ...defaultLimits, ...request.budget };
+    const parent = openRunOf(caller.kind === "agent" ? caller.id : undefined) ?? openRunOf(meta.run);
+    const asked = { ...defaultLimits, ...request.budget };
+    // Only an operator sets more than the defaults: an agent has them, or what the run that it plays in has left.
+    const limits = parent ? least(asked, leftOf(parent)) : caller.kind === "agent" ? least(asked, defaultLimits) : asked;
     const depth = (parent?.depth ?? 0) + 1;
     if (depth > limits.depth) throw limitExceeded("depth", limits.depth);
     const run_id = context.newId();
@@ -103,6 +106,15 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
       ? undefined
       : [...open.keys()].map((id) => records.get(id)).find((record) => record?.run_id === player || record?.agent_id === player);
 
+  /** @throws CodedError RUN_LIMIT_EXCEEDED when nothing is left */
+  function leftOf({ run_id }: RunRecord): Limits {
+    const { limits, steps, elapsed } = open.get(run_id) as RunHandle & { limits: Limits };
+    // The step that starts a run is under way, and not among those that were finished.
+    const left = { steps: limits.steps - steps - 1, seconds: limits.seconds - elapsed() / 1000, depth: limits.depth };
+    for (const limit of ["steps", "seconds"] as const) if (left[limit] <= 0) throw limitExceeded(limit, limits[limit]);
+    return left;
+  }
+
   function run(pattern: Pattern, entries: readonly RunEntry[]): void {
     const started = entries[0] as StartedEntry;
     let reported = performance.now();
@@ -119,16 +131,20 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
         });
       },
     });
-    const done = handle.ended
-      .then((ended) => ended && conclude(started, ended))
-      .catch((error: unknown) =>
-        context.log.error({ run: started.run_id, error }, "the end of a run could not be told; the next start does"),
-      )
-      .finally(() => open.delete(started.run_id));
-    open.set(started.run_id, Object.assign(handle, { done }));
+    const done = handle.ended.then((ended) => ended && concludeSurely(started, ended)).finally(() => open.delete(started.run_id));
+    open.set(started.run_id, Object.assign(handle, { done, limits: started.limits }));
   }
 
-  /** The journal says that the run ended; now everybody else is told. Repeated after a crash in between. */
+  /** While the log or the state cannot be written, the agent and whoever waits must not be left without the end. */
+  async function concludeSurely(started: StartedEntry, ended: EndedEntry): Promise<void> {
+    const { run_id } = started;
+    const onFailure = (error: unknown) => context.log.warn({ run: run_id, error }, "the end of a run could not be told yet");
+    await retry(() => conclude(started, ended), { signal: stopping.signal, onFailure }).catch(() =>
+      context.log.info({ run: run_id }, "the end of a run is told at the next start"),
+    );
+  }
+
+  /** The journal says that the run ended; now everybody else is told. Repeated until it succeeds, also after a crash. */
   async function conclude(started: StartedEntry, ended: EndedEntry): Promise<void> {
     const { state, result, error, usage } = ended;
     const about = { ...identityOf(started), steps: usage.steps, usage, duration_ms: usage.milliseconds };
@@ -184,17 +200,11 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
 
   /** Other modules answer only after all have started; a run that cannot go on yet is tried again. */
   async function resumeInTime(record: RunRecord): Promise<void> {
-    const { signal } = stopping;
-    for (let attempt = 0; !signal.aborted; attempt++) {
-      try {
-        return await resume(record);
-      } catch (error) {
-        if (signal.aborted) return;
-        const isStarting = error instanceof CodedError && error.code === "SHUTTING_DOWN";
-        if (!isStarting) context.log.error({ run: record.run_id, error }, "a run could not be resumed yet");
-        await sleep(isStarting ? 10 : Math.min(2 ** attempt * 100, 10_000), undefined, { signal }).catch(() => {});
-      }
-    }
+    const onFailure = (error: unknown) => {
+      const isStarting = error instanceof CodedError && error.code === "SHUTTING_DOWN";
+      if (!isStarting) context.log.error({ run: record.run_id, error }, "a run could not be resumed yet");
+    };
+    await retry(() => resume(record), { signal: stopping.signal, firstPause: 10, onFailure }).catch(() => {});
   }
 
   async function readJournal(id: string): Promise<RunEntry[]> {
@@ -268,6 +278,12 @@ function playedSoFar(entries: readonly RunEntry[]): Usage {
   const played = entries.filter((entry) => entry.type === "steps");
   return { steps: played.reduce((count, { results }) => count + results.length, 0), milliseconds: played.at(-1)?.elapsed ?? 0 };
 }
+
+const least = (one: Limits, other: Limits): Limits => ({
+  steps: Math.min(one.steps, other.steps),
+  seconds: Math.min(one.seconds, other.seconds),
+  depth: Math.min(one.depth, other.depth),
+});
 
 const identityOf = ({ run_id, agent_id, parent_run, pattern, version, commit }: StartedEntry) => ({
   run_id,

@@ -6,7 +6,16 @@ import { projectFolder } from "../../daemon/project.ts";
 import { temporaryFolder } from "../harness/git.ts";
 
 /** What modules may import of the daemon: files without I/O. */
-const pureFiles = ["daemon/module.ts", "daemon/errors.ts", "daemon/names.ts", "daemon/capabilities.ts", "daemon/yaml.ts"];
+const pureFiles = [
+  "daemon/module.ts",
+  "daemon/errors.ts",
+  "daemon/names.ts",
+  "daemon/capabilities.ts",
+  "daemon/yaml.ts",
+  "daemon/retry.ts",
+];
+/** Waiting touches nothing outside the process. */
+const withoutEffect = ["node:timers/promises"];
 const wirePackages = /^(?:@nats-io\/|isomorphic-git$)/;
 /** Text of the daemon's own subjects, or of JetStream's. */
 const subjectText = /["'`](?:event|run|schedule|dead)\.[a-z*>$]|["'`]\$(?:JS|KV|O)\./;
@@ -38,7 +47,9 @@ const rules: Record<string, Rule> = {
     isOf("modules", file) ? file.imports.filter((target) => wirePackages.test(target)) : [],
   "pure files do no I/O": (file) =>
     pureFiles.includes(file.path)
-      ? file.imports.filter((target) => /^(?:node:|@nats-io\/|isomorphic-git$|daemon\/)/.test(target) && !pureFiles.includes(target))
+      ? file.imports.filter(
+          (target) => /^(?:node:|@nats-io\/|isomorphic-git$|daemon\/)/.test(target) && ![...pureFiles, ...withoutEffect].includes(target),
+        )
       : [],
   "subjects are built in daemon/nats/subjects.ts": (file) =>
     subjectFiles.includes(file.path) ? [] : file.code.split("\n").filter((line) => subjectText.test(line)),

@@ -306,7 +306,10 @@ test("a resumed run repeats what its command declares as a read, and plain event
     const shared = { state: createStateStore(), journal: createJournal() };
     let calls = 0;
     const name = Object.keys(handlers ?? {})[0] as string;
-    const slow = (() => (++calls, never())) as TestHandler;
+    const slow = (() => {
+      calls++;
+      return never();
+    }) as TestHandler;
     const first = await start({ asks: strategy }, { ...shared, handlers: { [name]: slow } });
     const { run_id } = await first.call("orchestration:start", { pattern: "asks" });
     // A read leaves no intent behind, so there is nothing to be unsure of; what is no read is interrupted in the middle.
@@ -321,4 +324,47 @@ test("a resumed run repeats what its command declares as a read, and plain event
   assert.equal(await resumedWith('EMIT "scale:measured"', { "event:emit": () => ({}) }), "completed");
   assert.equal(await resumedWith('CALL "scale:get"', { "scale:get": () => ({}) }), "STEP_OUTCOME_UNKNOWN");
   assert.equal(await resumedWith('EMIT "scale:get"', { "event:emit": () => ({}), "scale:get": () => ({}) }), "STEP_OUTCOME_UNKNOWN");
+});
+
+test("the end of a run is told once the log takes it again, without a restart", async () => {
+  await using module = await start({ quick: "RETURN 1" });
+  const append = module.log.append.bind(module.log);
+  let refused = 0;
+  module.log.append = (event) => {
+    if (event.type === "orchestration:completed" && ++refused < 3) throw new CodedError("EVENT_LOG_UNAVAILABLE", "away");
+    return append(event);
+  };
+  const { run_id } = await module.call("orchestration:start", { pattern: "quick" });
+  assert.equal((await module.call("orchestration:status", { run_id, wait: 5 })).state, "completed");
+  assert.deepEqual(typesIn(module.log), ["orchestration:started", "orchestration:completed"]);
+  assert.deepEqual((await module.call("orchestration:list", { state: "running" })).runs, []);
+});
+
+test("what a run starts gets at most what the run has left; what an agent starts, at most the defaults", async () => {
+  await using module = await start(
+    {
+      parent: 'RUN "one"\nCALL "orchestration:start" WITH {pattern: "child", budget: {steps: 90000, seconds: 90000, depth: 16}}',
+      spent: 'RUN "one"\nCALL "orchestration:start" WITH {pattern: "child"}',
+      child: "RETURN 1",
+    },
+    { handlers: { "tool:call": () => ({}) } },
+  );
+  const limitsOf = (pattern: string) =>
+    module.log
+      .ofType("orchestration:started")
+      .map(({ data }) => data as { pattern: string; limits: { steps: number; seconds: number; depth: number } })
+      .findLast((data) => data.pattern === pattern)?.limits ?? assert.fail();
+  const play = async (pattern: string, budget: object, as?: Parameters<typeof module.call>[2]) => {
+    const { run_id } = await module.call("orchestration:start", { pattern, budget }, as);
+    return module.call("orchestration:status", { run_id, wait: 5 });
+  };
+  const much = { steps: 20_000, seconds: 1_200, depth: 5 };
+  await play("parent", much);
+  assert.deepEqual(limitsOf("parent"), much);
+  const child = limitsOf("child");
+  assert.deepEqual([child.steps, child.depth], [much.steps - 2, much.depth]);
+  assert.ok(child.seconds < much.seconds && child.seconds > much.seconds - 5);
+  assert.deepEqual((await play("spent", { steps: 2 })).error?.details, { limit: "steps", allowed: 2 });
+  await play("child", { steps: 90_000, seconds: 5 }, { caller: { kind: "agent", id: "without a run" } });
+  assert.deepEqual(limitsOf("child"), { steps: 10_000, seconds: 5, depth: 4 });
 });
