@@ -2,7 +2,16 @@
 import { z } from "zod";
 import { intersect } from "../daemon/capabilities.ts";
 import { CodedError } from "../daemon/errors.ts";
-import { type Call, commandsOf, defineModule, type EventRecord, type MessageMeta, type ModuleContext } from "../daemon/module.ts";
+import {
+  type Call,
+  type Caller,
+  commandsOf,
+  defineModule,
+  type EventRecord,
+  type MessageMeta,
+  type ModuleContext,
+} from "../daemon/module.ts";
+import { retry } from "../daemon/retry.ts";
 
 const agent = z.object({
   agent_id: z.string(),
@@ -21,9 +30,10 @@ const agent = z.object({
 });
 type Agent = z.infer<typeof agent>;
 
-interface Agents extends AsyncDisposable {
+interface Known {
   readonly agents: Map<string, Agent>;
 }
+interface Agents extends Known, AsyncDisposable {}
 
 /** Ended agents that are remembered. */
 const endedAgents = 1000;
@@ -33,6 +43,19 @@ const agentId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "expected the agent_id
 const ended = z.object({ agent_id: z.string(), name: z.string().optional(), run_id: z.string().optional(), parent: z.string().optional() });
 const outcome = ended.extend({ result: z.unknown().optional(), error: z.unknown().optional() });
 
+const spawnRequest = z.strictObject({
+  profile: z.string(),
+  pattern: z.string().optional(),
+  task: z.string().optional().describe("given to the pattern as the variable task"),
+  inputs: z.record(z.string(), z.unknown()).optional(),
+  interpreter: z.enum(["scripted", "llm", "hybrid"]).optional(),
+  model: z.string().optional().describe("for the interpreters that think"),
+  budget: z.record(z.string(), z.unknown()).optional(),
+  capabilities: z.array(z.string()).optional().describe("allows less than the profile does"),
+  name: z.string().max(200).optional(),
+});
+type SpawnRequest = z.output<typeof spawnRequest>;
+
 export default defineModule<Agents>({
   name: "agent",
   description: "Spawns agents from profiles, tells about them and ends them.",
@@ -40,17 +63,7 @@ export default defineModule<Agents>({
     "agent:spawn": command({
       description:
         "Makes an agent of a profile; with a pattern, it begins to play it. It may do what its profile, its pattern and its parent all allow.",
-      input: z.strictObject({
-        profile: z.string(),
-        pattern: z.string().optional(),
-        task: z.string().optional().describe("given to the pattern as the variable task"),
-        inputs: z.record(z.string(), z.unknown()).optional(),
-        interpreter: z.enum(["scripted", "llm", "hybrid"]).optional(),
-        model: z.string().optional().describe("for the interpreters that think"),
-        budget: z.record(z.string(), z.unknown()).optional(),
-        capabilities: z.array(z.string()).optional().describe("allows less than the profile does"),
-        name: z.string().max(200).optional(),
-      }),
+      input: spawnRequest,
       output: z.object({ agent_id: z.string(), run_id: z.string().optional() }),
       handle: spawn,
     }),
@@ -104,21 +117,18 @@ export default defineModule<Agents>({
   async start(context) {
     const agents = await context.state.entries<Agent>();
     for (const one of agents.values()) admit(context, one);
-    return { agents, async [Symbol.asyncDispose]() {} };
+    const stopping = new AbortController();
+    const begun = [...agents.values()].filter(({ state, pattern, run_id }) => state === "active" && pattern !== undefined && !run_id);
+    const settled = Promise.allSettled(begun.map((one) => settleInTime({ agents }, context, one, stopping.signal)));
+    return {
+      agents,
+      async [Symbol.asyncDispose]() {
+        stopping.abort();
+        await settled;
+      },
+    };
   },
 });
-
-interface SpawnRequest {
-  profile: string;
-  pattern?: string;
-  task?: string;
-  inputs?: Record<string, unknown>;
-  interpreter?: string;
-  model?: string;
-  budget?: Record<string, unknown>;
-  capabilities?: string[];
-  name?: string;
-}
 
 async function spawn(
   request: SpawnRequest,
@@ -140,29 +150,64 @@ async function spawn(
     spawned_at: new Date().toISOString(),
   };
   await keep(state, context, spawned);
+  let run: StartedRun | undefined;
   try {
-    const run = request.pattern === undefined ? undefined : await startRun(state, spawned, request, context, meta);
-    const playing =
-      run === undefined ? spawned : { ...spawned, run_id: run.run_id, ...(run.capabilities && { capabilities: run.capabilities }) };
+    if (request.pattern !== undefined) run = await startRun(state, spawned, request, context, caller, meta);
+    const playing = { ...spawned, ...(run && { run_id: run.run_id }), ...(run?.capabilities && { capabilities: run.capabilities }) };
     await context.emit("agent:spawned", playing, placeOf(meta, agent_id));
     // A short run may have ended by now, and its end been noted.
     const { state: reached, ended_at } = state.agents.get(agent_id) ?? spawned;
     await keep(state, context, { ...playing, state: reached, ...(ended_at && { ended_at }) });
     return { agent_id, ...(run && { run_id: run.run_id }) };
   } catch (error) {
-    await forget(state, context, agent_id);
+    // What cannot be undone now is settled at the next start.
+    await Promise.allSettled([forget(state, context, agent_id), run && cancelRun(context, run.run_id, placeOf(meta, agent_id))]);
     throw error;
   }
 }
 
+/** A run that nobody was told of must not play on. It stops even where its end cannot be recorded at present. */
+async function cancelRun(context: ModuleContext, run_id: string, cause: Partial<MessageMeta>): Promise<void> {
+  await context.call("orchestration:cancel", { run_id }, { cause }).catch((error: unknown) => {
+    context.log.warn({ run: run_id, error }, "the run of an agent that could not be spawned did not say that it ended");
+  });
+}
+
+/** Other modules answer only after all have started. */
+async function settleInTime(known: Known, context: ModuleContext, one: Agent, signal: AbortSignal): Promise<void> {
+  const onFailure = (error: unknown) => {
+    const isStarting = error instanceof CodedError && error.code === "SHUTTING_DOWN";
+    if (!isStarting) context.log.warn({ agent: one.agent_id, error }, "an agent that was being spawned could not be settled yet");
+  };
+  await retry(() => settle(known, context, one), { signal, firstPause: 10, onFailure });
+}
+
+/** The daemon stopped while it spawned this agent, and answered nobody: its run ends, or it failed to begin. */
+async function settle(known: Known, context: ModuleContext, { agent_id, name, parent }: Agent): Promise<void> {
+  const { runs } = await context.call<{ runs: { run_id: string }[] }>("orchestration:list", { agent_id });
+  for (const { run_id } of runs) await context.call("orchestration:cancel", { run_id }, { cause: { agent: agent_id } });
+  const found = known.agents.get(agent_id);
+  if (runs.length > 0 || found?.state !== "active") return;
+  const error = { code: "SHUTTING_DOWN", message: "The daemon stopped before the agent's run began." };
+  const about = { agent_id, ...(name && { name }), ...(parent && { parent }), error };
+  await context.emit("agent:failed", about, { agent: agent_id }, { id: endedEventId(agent_id) });
+  await end(known, context, found, "failed");
+}
+
+interface StartedRun {
+  readonly run_id: string;
+  readonly capabilities?: string[];
+}
+
 /** The right to spawn is the right to start the run, so the module itself asks; the run is part of the parent's. */
 async function startRun(
-  { agents }: Agents,
+  { agents }: Known,
   { agent_id, capabilities, parent }: Agent,
   { pattern, task, inputs, interpreter, budget, name }: SpawnRequest,
   context: ModuleContext,
+  { kind, id }: Caller,
   meta: MessageMeta,
-): Promise<{ run_id: string; capabilities?: string[] }> {
+): Promise<StartedRun> {
   const request = {
     pattern,
     agent_id,
@@ -173,8 +218,13 @@ async function startRun(
     ...(name && { name }),
   };
   const run = (parent === undefined ? undefined : agents.get(parent)?.run_id) ?? meta.run;
-  return context.call("orchestration:start", request, { cause: { ...placeOf(meta, agent_id), ...(run && { run }) } });
+  const cause = { ...placeOf(meta, agent_id), ...(run && { run }) };
+  // The limits of a run depend on who wants it; what it may do stands in the request.
+  return context.call("orchestration:start", request, { cause, ...(kind === "agent" && { caller: { kind, id } }) });
 }
+
+/** Fixed, so that the end of an agent is told once. */
+const endedEventId = (agent_id: string): string => `${agent_id}/ended`;
 
 const placeOf = ({ id: _, ...meta }: MessageMeta, agent_id: string): Partial<MessageMeta> => ({ ...meta, agent: agent_id });
 
@@ -202,7 +252,7 @@ async function onRunEnded(
     ...(found.parent && { parent: found.parent }),
   };
   const detail = reached === "completed" ? { result } : reached === "failed" ? { error } : {};
-  await context.emit(`agent:${reached}`, { ...about, ...detail }, placeOf(meta, found.agent_id), { id: `${found.agent_id}/ended` });
+  await context.emit(`agent:${reached}`, { ...about, ...detail }, placeOf(meta, found.agent_id), { id: endedEventId(found.agent_id) });
   await end(state, context, found, reached);
 }
 
@@ -220,24 +270,24 @@ async function terminate(agent_id: string, call: Call<Agents>): Promise<string[]
     ...(found.name && { name: found.name }),
     ...(found.parent && { parent: found.parent }),
   };
-  await context.emit("agent:terminated", about, placeOf(meta, agent_id), { id: `${agent_id}/ended` });
+  await context.emit("agent:terminated", about, placeOf(meta, agent_id), { id: endedEventId(agent_id) });
   await end(state, context, find(state, agent_id), "terminated");
   return [...terminated, agent_id];
 }
 
-async function end(state: Agents, context: ModuleContext, found: Agent, reached: Agent["state"]): Promise<void> {
+async function end(state: Known, context: ModuleContext, found: Agent, reached: Agent["state"]): Promise<void> {
   await keep(state, context, { ...found, state: reached, ended_at: new Date().toISOString() });
   const over = [...state.agents.values()].filter((one) => one.state !== "active");
   for (const { agent_id } of over.slice(0, Math.max(0, over.length - endedAgents))) await forget(state, context, agent_id);
 }
 
-async function keep({ agents }: Agents, context: ModuleContext, one: Agent): Promise<void> {
+async function keep({ agents }: Known, context: ModuleContext, one: Agent): Promise<void> {
   agents.set(one.agent_id, one);
   admit(context, one);
   await context.state.put(one.agent_id, one);
 }
 
-async function forget({ agents }: Agents, context: ModuleContext, agent_id: string): Promise<void> {
+async function forget({ agents }: Known, context: ModuleContext, agent_id: string): Promise<void> {
   agents.delete(agent_id);
   context.setAgentCapabilities(agent_id, undefined);
   await context.state.delete(agent_id);

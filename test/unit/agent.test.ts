@@ -163,3 +163,70 @@ test("a pattern is no profile, and an unknown agent is AGENT_NOT_FOUND", async (
   await assert.rejects(started.module.call("agent:info", { agent_id: "nobody" }), { code: "AGENT_NOT_FOUND" });
   await assert.rejects(started.module.call("agent:terminate", { agent_id: "nobody" }), { code: "AGENT_NOT_FOUND" });
 });
+
+test("an agent that cannot be told of leaves no run behind", async () => {
+  await using started = await start();
+  const { module, cancelled } = started;
+  const append = module.log.append.bind(module.log);
+  module.log.append = (event) => {
+    if (event.type === "agent:spawned") throw new CodedError("EVENT_LOG_UNAVAILABLE", "full");
+    return append(event);
+  };
+  await assert.rejects(module.call("agent:spawn", { profile: "worker", pattern: "greet" }), { code: "EVENT_LOG_UNAVAILABLE" });
+  assert.deepEqual(cancelled, ["run1"]);
+  assert.deepEqual((await module.call("agent:list", {})).agents, []);
+  assert.equal(module.agents.size, 0);
+});
+
+test("an agent whose daemon died before its run began has failed after the restart, with the reason", async () => {
+  const state = createStateStore();
+  const never = () => new Promise(() => {});
+  const first = await start({ state, handlers: { "orchestration:start": never } });
+  void first.module.call("agent:spawn", { profile: "worker", pattern: "greet", name: "Ada" });
+  while ((await state.entries()).size === 0) await turn();
+  await first[Symbol.asyncDispose]();
+  let asked = 0;
+  const list = () => {
+    if (asked++ === 0) throw new CodedError("SHUTTING_DOWN", "starting");
+    return { runs: [] };
+  };
+  await using second = await start({ state, handlers: { "orchestration:list": list } });
+  const { module } = second;
+  while ((await module.call("agent:list", { state: "active" })).agents.length > 0) await turn();
+  const [{ agent_id, state: reached }] = (await module.call("agent:list", {})).agents;
+  assert.equal(reached, "failed");
+  assert.equal(module.agents.size, 0);
+  const { id, data } = module.log.records.at(-1) ?? assert.fail();
+  assert.equal(id, `${agent_id}/ended`);
+  const error = { code: "SHUTTING_DOWN", message: "The daemon stopped before the agent's run began." };
+  assert.deepEqual(data, { agent_id, name: "Ada", error });
+});
+
+test("a run that began for an agent of which nobody was told is cancelled after the restart", async () => {
+  const state = createStateStore();
+  const first = await start({ state });
+  const { agent_id } = await first.module.call("agent:spawn", { profile: "worker", pattern: "greet" });
+  await first[Symbol.asyncDispose]();
+  const { run_id: _, ...unfinished } = (await state.get<{ run_id: string }>(agent_id))?.value ?? assert.fail();
+  await state.put(agent_id, unfinished);
+  await using second = await start({ state, handlers: { "orchestration:list": () => ({ runs: [{ run_id: "run1" }] }) } });
+  while (second.cancelled.length === 0) await turn();
+  assert.deepEqual(second.cancelled, ["run1"]);
+  second.module.publish("orchestration:cancelled", { agent_id, run_id: "run1" });
+  while ((await second.module.call("agent:info", { agent_id })).state === "active") await turn();
+  assert.deepEqual(typesIn(second.module), ["agent:terminated"]);
+});
+
+test("the run of an agent's agent is asked for in the name of the one that spawns", async () => {
+  const callers: unknown[] = [];
+  const note = ((_: object, { caller }: { caller?: object }) => {
+    callers.push(caller);
+    return { run_id: "r" };
+  }) as TestHandler;
+  await using started = await start({ handlers: { "orchestration:start": note } });
+  const { agent_id: parent } = await started.module.call("agent:spawn", { profile: "worker" });
+  const caller = { kind: "agent" as const, id: parent, capabilities: ["*"] };
+  await started.module.call("agent:spawn", { profile: "worker", pattern: "greet" }, { caller });
+  await started.module.call("agent:spawn", { profile: "worker", pattern: "greet" });
+  assert.deepEqual(callers, [{ kind: "agent", id: parent }, undefined]);
+});
