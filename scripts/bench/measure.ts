@@ -1,4 +1,5 @@
 /** Timing of repeated operations. */
+import type { Figure } from "./main.ts";
 
 export interface Latency {
   readonly p50: number;
@@ -33,18 +34,45 @@ export function percentile(samples: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-/** The median over rounds in which raw and ours alternate, so that both see the same machine. */
-export async function alternate<Result>(
-  rounds: number,
-  raw: () => Promise<Result>,
-  ours: () => Promise<Result>,
-): Promise<{ raw: Result[]; ours: Result[] }> {
-  const results: { raw: Result[]; ours: Result[] } = { raw: [], ours: [] };
-  for (let round = 0; round < rounds; round++) {
-    results.raw.push(await raw());
-    results.ours.push(await ours());
-  }
-  return results;
+/** Both sides of a comparison, and the median of the ratios of neighbouring measurements. */
+export interface Ratio {
+  readonly ratio: number;
+  readonly ours: number;
+  readonly raw: number;
+}
+
+/**
+ * Measures both sides in turn, so that each pair sees the same machine, which may be busy with other things at times: the
+ * median of the pairs' ratios is steadier than the ratio of the medians.
+ */
+export async function compare(rounds: number, raw: () => Promise<number>, ours: () => Promise<number>): Promise<Ratio> {
+  const pairs: { raw: number; ours: number }[] = [];
+  for (let round = 0; round < rounds; round++) pairs.push({ raw: await raw(), ours: await ours() });
+  return {
+    ratio: median(pairs.map((pair) => pair.ours / pair.raw)),
+    ours: median(pairs.map((pair) => pair.ours)),
+    raw: median(pairs.map((pair) => pair.raw)),
+  };
 }
 
 export const median = (values: readonly number[]): number => percentile(values, 0.5);
+
+/** A ratio of times as a line of the table. */
+export const timeFigure = (name: string, { ratio, ours, raw }: Ratio, most: number): Figure => ({
+  name,
+  measured: ratio,
+  unit: "×",
+  target: `≤ ${most}`,
+  met: ratio <= most,
+  note: `${ours.toFixed(3)} / ${raw.toFixed(3)} ms`,
+});
+
+/** A ratio of rates as a line of the table. */
+export const rateFigure = (name: string, { ratio, ours, raw }: Ratio, least: number): Figure => ({
+  name,
+  measured: ratio,
+  unit: "×",
+  target: `≥ ${least}`,
+  met: ratio >= least,
+  note: `${Math.round(ours)} / ${Math.round(raw)} per second`,
+});

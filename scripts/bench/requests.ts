@@ -5,7 +5,10 @@ import { join } from "node:path";
 import { connect } from "@nats-io/transport-node";
 import { startDaemonProcess } from "../../test/harness/daemon-process.ts";
 import type { Figure } from "./main.ts";
-import { alternate, latency, median, throughput } from "./measure.ts";
+import { compare, latency, rateFigure, throughput, timeFigure } from "./measure.ts";
+
+const rounds = 11;
+const warmUp = 5_000;
 
 export async function requests(): Promise<Figure[]> {
   await using daemon = await startDaemonProcess();
@@ -13,36 +16,16 @@ export async function requests(): Promise<Figure[]> {
   const client = await connect({ servers: daemon.url });
   const raw = () => client.request("bench.echo", "{}");
   const ours = () => client.request("system:ping", "{}");
-  const times = await alternate(
-    5,
-    async () => (await latency(2_000, raw)).p50,
-    async () => (await latency(2_000, ours)).p50,
-  );
-  const rates = await alternate(
-    5,
-    () => throughput(30_000, 64, raw),
-    () => throughput(30_000, 64, ours),
-  );
+  await throughput(warmUp, 64, raw);
+  await throughput(warmUp, 64, ours);
+  const p50 = (operation: () => Promise<unknown>) => async () => (await latency(1_000, operation)).p50;
+  const rate = (operation: () => Promise<unknown>) => () => throughput(15_000, 64, operation);
+  const times = await compare(rounds, p50(raw), p50(ours));
+  const rates = await compare(rounds, rate(raw), rate(ours));
   await client.close();
-  const time = median(times.ours) / median(times.raw);
-  const rate = median(rates.ours) / median(rates.raw);
   return [
-    {
-      name: "trivial command p50 / raw request p50",
-      measured: time,
-      unit: "×",
-      target: "≤ 1.4",
-      met: time <= 1.4,
-      note: `${median(times.ours).toFixed(3)} / ${median(times.raw).toFixed(3)} ms`,
-    },
-    {
-      name: "trivial command rate / raw request rate at 64 in flight",
-      measured: rate,
-      unit: "×",
-      target: "≥ 0.7",
-      met: rate >= 0.7,
-      note: `${Math.round(median(rates.ours))} / ${Math.round(median(rates.raw))} per second`,
-    },
+    timeFigure("trivial command p50 / raw request p50", times, 1.4),
+    rateFigure("trivial command rate / raw request rate at 64 in flight", rates, 0.7),
   ];
 }
 
