@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { type Call, commandsOf, type RepositoryFile } from "../../daemon/module.ts";
+import { hasReservedTrailer } from "./commit-message.ts";
 import { assertDerivedFieldsKept, type CompositionFields, compositionName, compositionTypes, readComposition } from "./content.ts";
 import type { State } from "./state.ts";
 import { type Composition, fieldsOf, parseAuthor, parseReference, pathOf } from "./store.ts";
@@ -12,7 +13,13 @@ const type = z.enum(compositionTypes);
 const commit = z.string().regex(/^[0-9a-f]{40}$/, "expected the full id of a commit");
 const content = z.string().describe("YAML text");
 const author = z.string().min(1).max(200).optional().describe("Name <email>, or a name alone");
-const message = z.string().min(1).max(10_000).optional().describe("message of the commit");
+const message = z
+  .string()
+  .min(1)
+  .max(10_000)
+  .refine((text) => !hasReservedTrailer(text), "the trailers Event, Decision-Id, Run, Agent, Pattern and Forked-From are the daemon's")
+  .optional()
+  .describe("message of the commit");
 const issue = z.object({ message: z.string(), line: z.number(), column: z.number(), path: z.string().optional() });
 type Issue = z.output<typeof issue>;
 

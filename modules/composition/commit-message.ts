@@ -33,14 +33,24 @@ function summarise(decisions: readonly TrackedDecision[]): string {
   return summary.length > summaryLength ? `${summary.slice(0, summaryLength - 1).toWellFormed()}…` : summary;
 }
 
-/** The place in the event log that a commit of decisions reaches; undefined for any other commit. */
-export function readPosition({ message }: CommitInfo): LogPosition | undefined {
-  const parts = /^Event: (\S+)\/(\d+)$/m.exec(message);
-  return parts ? { log: parts[1] as string, seq: Number(parts[2]) } : undefined;
+/** What a commit of decisions records, and the place in the event log that it reaches. */
+export interface DecisionCommit {
+  readonly info: CommitInfo;
+  readonly position: LogPosition;
+  readonly decisions: { id: string; pattern: string }[];
 }
 
-/** The decisions that a commit records. */
-export function readRecorded({ message }: CommitInfo): { id: string; pattern: string }[] {
-  const pairs = message.matchAll(/^Decision-Id: (\S+)\n(?:(?:Run|Agent): .*\n)*Pattern: (\S+)@/gm);
-  return [...pairs].map(([, id, pattern]) => ({ id: id as string, pattern: pattern as string }));
+const grammar =
+  /^decisions?[(:][^\n]*\n\n((?:Decision-Id: \S+\n(?:Run: [^\n]*\n)?(?:Agent: [^\n]*\n)?Pattern: \S+\n)+)Event: (\S+)\/(\d+)\n?$/;
+
+/** Undefined for a message that is not, as a whole, one of `renderMessage`. */
+export function readMessage(info: CommitInfo): DecisionCommit | undefined {
+  const [, trailers = "", log = "", seq] = grammar.exec(info.message) ?? [];
+  if (seq === undefined) return undefined;
+  const pairs = trailers.matchAll(/^Decision-Id: (\S+)\n(?:(?:Run|Agent): [^\n]*\n)*Pattern: (\S+)@/gm);
+  const decisions = [...pairs].map(([, id = "", pattern = ""]) => ({ id, pattern }));
+  return { info, position: { log, seq: Number(seq) }, decisions };
 }
+
+/** Does a text hold a trailer that the daemon alone writes? */
+export const hasReservedTrailer = (text: string): boolean => /^\s*(?:Event|Decision-Id|Run|Agent|Pattern|Forked-From)\s*:/im.test(text);

@@ -45,9 +45,10 @@ export const decisionCommands = {
         await context.emit(trackedEvent, data, meta, { id });
         return { id };
       }
-      const recorded = state.projection.recorded(id, signal);
+      using recorded = state.projection.waitFor(id, signal);
       const { duplicate } = await context.emit(trackedEvent, data, meta, { id });
-      return duplicate ? { id } : { id, commit: await recorded };
+      const known = duplicate ? await state.projection.commitOf(id) : undefined;
+      return { id, commit: known ?? (await recorded.commit) };
     },
   }),
 

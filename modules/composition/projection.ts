@@ -6,8 +6,8 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
-import type { CommitInfo, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
-import { readPosition, readRecorded, renderMessage, type TrackedDecision } from "./commit-message.ts";
+import type { EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
+import { type DecisionCommit, readMessage, renderMessage, type TrackedDecision } from "./commit-message.ts";
 import { decisionEntry } from "./entries.ts";
 import type { DecisionSegments } from "./segments.ts";
 
@@ -21,9 +21,12 @@ const decisionsPerCommit = 250;
 export class DecisionProjection implements AsyncDisposable {
   readonly #context: ModuleContext;
   readonly #segments: DecisionSegments;
-  readonly #waiters = new Map<string, (commit: string) => void>();
+  /** Who waits for the commit of a decision, by its id. */
+  readonly #waiters = new Map<string, Set<(commit: string) => void>>();
   #projection: Projection | undefined;
   #position: LogPosition | undefined;
+  /** The newest commit, until the log has taken its event. */
+  #unannounced: DecisionCommit | undefined;
   /** Ids in git by pattern, while events may come that git already has; undefined once the log is caught up with. */
   #known: Map<string, Set<string>> | undefined = new Map();
   #problem: CodedError | undefined;
@@ -40,7 +43,7 @@ export class DecisionProjection implements AsyncDisposable {
 
   async start(): Promise<void> {
     const newest = await this.#findNewest();
-    this.#position = newest && readPosition(newest);
+    if (newest) await this.#resumeAfter(newest);
     this.#projection = await this.#context.project({
       types: [trackedEvent],
       ...(this.#position && { after: this.#position }),
@@ -52,27 +55,31 @@ export class DecisionProjection implements AsyncDisposable {
       },
       () => undefined,
     );
-    // A crash may have come between the commit and its event; the id makes the repetition harmless.
-    if (newest) await this.#announce(newest);
   }
 
-  /** Resolves with the commit that records the decision; call it before the decision is emitted. */
-  recorded(id: string, signal: AbortSignal): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const give = (commit: string) => {
-        this.#waiters.delete(id);
-        resolve(commit);
-      };
-      this.#waiters.set(id, give);
-      signal.addEventListener(
-        "abort",
-        () => {
-          this.#waiters.delete(id);
-          reject(signal.reason);
-        },
-        { once: true },
-      );
-    });
+  /** Waits for the commit that records the decision; begin before the decision is emitted, and dispose of it. */
+  waitFor(id: string, signal: AbortSignal): Disposable & { readonly commit: Promise<string> } {
+    const { promise: commit, resolve, reject } = Promise.withResolvers<string>();
+    commit.catch(() => undefined); // the emit may fail first, and then nobody looks at it
+    const abort = () => reject(signal.reason);
+    const waiters = this.#waiters.get(id) ?? new Set();
+    this.#waiters.set(id, waiters.add(resolve));
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+    const stop = () => {
+      signal.removeEventListener("abort", abort);
+      waiters.delete(resolve);
+      if (waiters.size === 0) this.#waiters.delete(id);
+    };
+    return { commit, [Symbol.dispose]: stop };
+  }
+
+  /** The commit that records the decision, if there is one. */
+  async commitOf(id: string): Promise<string | undefined> {
+    for await (const info of this.#context.repository.log()) {
+      if (readMessage(info)?.decisions.some((decision) => decision.id === id)) return info.commit;
+    }
+    return undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -89,17 +96,16 @@ export class DecisionProjection implements AsyncDisposable {
   async #record(events: readonly EventRecord[], position: LogPosition): Promise<void> {
     const began = performance.now();
     try {
+      await this.#announce(); // of an earlier attempt
       const decisions = await this.#select(events, position);
       if (decisions.length > 0) {
-        const info = await this.#commit(decisions, position);
-        this.#position = position;
-        for (const { entry } of decisions) this.#waiters.get(entry.id)?.(info.commit);
-        await this.#announce(info);
+        this.#adopt(await this.#commit(decisions, position));
+        await this.#announce();
       }
       if (this.#problem) this.#context.log.info("decisions reach git again");
       this.#problem = undefined;
     } catch (error) {
-      await this.#report(error);
+      await this.#report(error, position);
       throw error;
     }
     const rest = groupingMilliseconds - (performance.now() - began);
@@ -128,7 +134,7 @@ export class DecisionProjection implements AsyncDisposable {
     return known;
   }
 
-  async #commit(decisions: readonly TrackedDecision[], position: LogPosition): Promise<CommitInfo> {
+  async #commit(decisions: readonly TrackedDecision[], position: LogPosition): Promise<DecisionCommit> {
     const files: Record<string, string> = {};
     const expected: Record<string, string | null> = {};
     for (const [pattern, group] of Map.groupBy(decisions, (decision) => decision.pattern)) {
@@ -139,30 +145,58 @@ export class DecisionProjection implements AsyncDisposable {
       Object.assign(files, change.files);
       Object.assign(expected, change.expected);
     }
-    return this.#context.repository.commit({ message: renderMessage(decisions, position), files, expected });
+    const info = await this.#context.repository.commit({ message: renderMessage(decisions, position), files, expected });
+    return { info, position, decisions: decisions.map(({ pattern, entry }) => ({ id: entry.id, pattern })) };
   }
 
-  async #announce(info: CommitInfo): Promise<void> {
-    const decisions = readRecorded(info);
-    if (decisions.length === 0) return;
+  /** These decisions are in git: whoever waits is answered, and the log is told before the next commit. */
+  #adopt(newest: DecisionCommit): void {
+    this.#position = newest.position;
+    this.#unannounced = newest;
+    for (const { id } of newest.decisions) for (const give of this.#waiters.get(id) ?? []) give(newest.info.commit);
+  }
+
+  async #announce(): Promise<void> {
+    if (this.#unannounced) await this.#tell(this.#unannounced);
+    this.#unannounced = undefined;
+  }
+
+  /** The id makes a repetition harmless. @returns the event's place in the log, which is behind all that the commit records */
+  async #tell({ info, decisions }: DecisionCommit): Promise<number> {
     const data = { commit: info.commit, author: info.author.name, decisions };
-    await this.#context.emit(recordedEvent, data, undefined, { id: `${recordedEvent}:${info.commit}` });
+    return (await this.#context.emit(recordedEvent, data, undefined, { id: `${recordedEvent}:${info.commit}` })).seq;
+  }
+
+  /** A crash may have come between the commit and its event. */
+  async #resumeAfter(newest: DecisionCommit): Promise<void> {
+    const end = await this.#tell(newest);
+    this.#position = newest.position;
+    if (newest.position.seq < end) return;
+    const about = { commit: newest.info.commit, position: newest.position };
+    this.#context.log.warn(about, "a commit of decisions names a place that the event log has not reached; an older commit counts");
+    this.#position = (await this.#findNewest(end))?.position;
   }
 
   /** What was written is unknown after a failure, so git is asked again. */
-  async #report(error: unknown): Promise<void> {
+  async #report(error: unknown, position: LogPosition): Promise<void> {
     this.#known = new Map();
-    const newest = await this.#findNewest().catch(() => undefined);
-    this.#position = (newest && readPosition(newest)) ?? this.#position;
+    const newest = await this.#findNewest(position.seq + 1).catch(() => undefined);
+    if (newest) this.#adopt(newest);
     const problem = error instanceof CodedError ? error : new CodedError("INTERNAL", String(error), {}, { cause: error });
     if (problem.code === "COMPOSITION_STALE" || problem.message === this.#problem?.message) return;
     this.#problem = problem;
     this.#context.log.warn({ err: problem, details: problem.details }, "decisions wait before git; they are safe in the event log");
   }
 
-  async #findNewest(): Promise<CommitInfo | undefined> {
+  /**
+   * The newest commit of ours that reaches less far than `end`. A message alone does not make it ours: it also changes the
+   * decisions of the patterns that it names.
+   */
+  async #findNewest(end = Number.POSITIVE_INFINITY): Promise<DecisionCommit | undefined> {
     for await (const info of this.#context.repository.log()) {
-      if (readPosition(info)) return info;
+      const found = readMessage(info);
+      const [first] = found?.decisions ?? [];
+      if (found && first && found.position.seq < end && (await this.#segments.isChangedBy(info.commit, first.pattern))) return found;
     }
     return undefined;
   }

@@ -80,6 +80,12 @@ export class DecisionSegments {
     return entries;
   }
 
+  /** Did the commit change the pattern's decisions? */
+  async isChangedBy(commit: string, pattern: string): Promise<boolean> {
+    for await (const info of this.#repository.log({ path: currentPath(pattern) })) if (info.commit === commit) return true;
+    return false;
+  }
+
   async ids(pattern: string): Promise<Set<string>> {
     const ids = new Set<string>();
     for (const segment of await this.list(pattern)) {

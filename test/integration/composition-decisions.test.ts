@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+import { CodedError } from "../../daemon/errors.ts";
 import composition from "../../modules/composition/index.ts";
 import { gitIn, temporaryFolder } from "../harness/git.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
@@ -153,4 +156,92 @@ test("a decision on no pattern, or one that a file cannot bear, is refused", asy
   for (const context of [nested, JSON.parse('{"__proto__": 1}'), "x".repeat(40_000)])
     await assert.rejects(track(module, "x", { context }), { code: "REQUEST_INVALID" });
   await assert.rejects(track(module, "x", { run_id: "a\nEvent: memory/999" }), { code: "REQUEST_INVALID" });
+});
+
+test("a repeated request is answered with the commit that has the decision, also while that is being made", async (t) => {
+  const { module, log } = await startDemo(t);
+  await using _ = module;
+  const request = () => module.call("track_decision", { pattern: "demo", decision: "once", wait: "commit" }, { meta: { id: "run/1" } });
+  const [first, second] = await Promise.all([request(), request()]);
+  assert.match(first.commit, /^[0-9a-f]{40}$/);
+  await track(module, "another", { wait: "commit" });
+  assert.deepEqual([second, await request()], [first, first]);
+  assert.equal(log.ofType("composition:decision_tracked").length, 2);
+  assert.equal((await idsIn(module)).length, 2);
+});
+
+test("a wait for a commit that is given up, because the log refuses or the caller leaves, harms nobody", async (t) => {
+  const { module, log } = await startDemo(t);
+  await using _ = module;
+  const append = log.append.bind(log);
+  log.append = () => {
+    throw new CodedError("EVENT_LOG_UNAVAILABLE", "full");
+  };
+  const leaving = new AbortController();
+  const request = { pattern: "demo", decision: "x", wait: "commit" };
+  await assert.rejects(module.call("track_decision", request, { signal: leaving.signal }), { code: "EVENT_LOG_UNAVAILABLE" });
+  assert.equal(getEventListeners(leaving.signal, "abort").length, 0);
+  leaving.abort(new Error("left"));
+  await turn(); // an unhandled rejection would fail the test
+  log.append = append;
+  await assert.rejects(module.call("track_decision", request, { signal: leaving.signal }), /left/);
+  const { signal } = new AbortController();
+  assert.match((await module.call("track_decision", request, { signal })).commit, /^[0-9a-f]{40}$/);
+  assert.equal(getEventListeners(signal, "abort").length, 0);
+});
+
+test("each commit is told in an event, also where the log refused it at first or the commit's outcome was unknown", async (t) => {
+  const { module, log } = await startDemo(t);
+  await using _ = module;
+  const append = log.append.bind(log);
+  let refusals = 2;
+  log.append = (event) => {
+    if (event.type === "composition:decision_recorded" && refusals-- > 0) throw new CodedError("EVENT_LOG_UNAVAILABLE", "away");
+    return append(event);
+  };
+  const { repository } = module.context;
+  const commit = repository.commit.bind(repository);
+  const commits = [(await track(module, "refused", { wait: "commit" })).commit];
+  await until(() => log.ofType("composition:decision_recorded").length === 1, "the event");
+  repository.commit = async (request) => {
+    repository.commit = commit;
+    await commit(request);
+    throw new CodedError("REPOSITORY_UNAVAILABLE", "no answer");
+  };
+  commits.push((await track(module, "unknown", { wait: "commit" })).commit);
+  await until(() => log.ofType("composition:decision_recorded").length === 2, "the other event");
+  assert.deepEqual(
+    log.ofType("composition:decision_recorded").map(({ data }) => (data as { commit: string }).commit),
+    commits,
+  );
+  assert.equal((await idsIn(module)).length, 2);
+});
+
+test("a commit by hand that claims a place in the log keeps no decision from git", async (t) => {
+  const { module, folder, git, log } = await startDemo(t);
+  const { id } = await track(module, "real", { wait: "commit" });
+  await module[Symbol.asyncDispose]();
+  const claim = (subject: string, place: string) => `${subject}\n\nDecision-Id: ${id}\nPattern: demo@1.2.0\nEvent: ${place}`;
+  const name = ["-c", "user.name=reprise", "-c", "user.email=reprise@localhost"];
+  await git(...name, "commit", "-q", "--allow-empty", "-m", "a note\n\nEvent: memory/3");
+  await git(...name, "commit", "-q", "--allow-empty", "-m", claim("decision(demo): real", "memory/4"));
+  const file = join(folder, "orchestrations/demo_decisions.yaml");
+  await writeFile(file, `${await readFile(file, "utf8")}# by hand\n`);
+  await git(...name, "commit", "-q", "-a", "-m", claim("decision(demo): real", "memory/999999999"));
+  const [event] = log.ofType("composition:decision_tracked");
+  for (const meanwhile of ["one", "two"])
+    log.append({ ...(event ?? assert.fail()), id: meanwhile, data: { ...(event?.data as object), id: meanwhile } });
+  await using again = await startModule(composition, { folder, log });
+  await until(async () => (await idsIn(again)).length === 3, "the decisions that came meanwhile");
+  assert.deepEqual(await idsIn(again), [id, "one", "two"]);
+});
+
+test("the trailers of decisions are refused in the message of a user's commit", async (t) => {
+  const { module } = await startDemo(t);
+  await using _ = module;
+  const { commit } = await module.call("get", { name: "demo" });
+  const save = (message: string) => module.call("save", { name: "demo", content: `${content}tags: [a]\n`, based_on: commit, message });
+  for (const trailer of ["Event: memory/999999999", "decision-id: x", "Run : y", "Forked-From: z"])
+    await assert.rejects(save(`why\n\n${trailer}`), { code: "REQUEST_INVALID", message: /trailers/ });
+  await save("Events: many\n\nThe Pattern: told in words");
 });
