@@ -10,13 +10,14 @@ import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { CodedError } from "./errors.ts";
 import { DeadLetters } from "./events/dead-letters.ts";
-import { Delivery, deliveryPauses } from "./events/delivery.ts";
+import { Delivery } from "./events/delivery.ts";
 import { consequenceOf } from "./events/envelope.ts";
 import { EventBus } from "./events/event-bus.ts";
 import { EventIndex } from "./events/event-index.ts";
 import { EventLog } from "./events/event-log.ts";
 import { Publisher } from "./events/publisher.ts";
 import { Schedules } from "./events/schedules.ts";
+import { deliveryPauses } from "./events/work-queue.ts";
 import { createExpressions } from "./expressions/expressions.ts";
 import { openRepository } from "./git/repository.ts";
 import { seedRepository } from "./git/seed.ts";
@@ -44,7 +45,7 @@ export interface Daemon extends AsyncDisposable {
   readonly httpUrl: string;
 }
 
-/** Milliseconds that commands under way get to finish at a stop. */
+/** Milliseconds that commands and deliveries under way get to finish at a stop. */
 const drainTime = 2_000;
 
 /**
@@ -131,12 +132,14 @@ async function assemble(
   metrics.observed("reprise_nats_connected", "gauge", "1 while connected to NATS.", () => Number(connection.connected));
   const router = new Router({ signal: stopping.signal, metrics });
   const ready = Promise.withResolvers<void>();
+  ready.promise.catch(() => {}); // whoever waits for it is told; nobody may
+  resources.defer(() => ready.reject(new CodedError("SHUTTING_DOWN", "the daemon did not start")));
   const delivery = resources.use(
     new Delivery({ client, manager, subjects, deadLetters, log, ready: ready.promise, metrics, pauses: deliveryPauses }),
   );
   const bus = new EventBus({ log: eventLog, index, deadLetters, delivery, expressions, commands: router });
   const schedules = resources.use(
-    new Schedules({ client, manager, subjects, deadLetters, seal, log, fire: (scheduled, repeated) => bus.fire(scheduled, repeated) }),
+    new Schedules({ client, manager, subjects, deadLetters, seal, log, fire: (scheduled) => bus.fire(scheduled) }),
   );
   bus.schedules = schedules;
 
@@ -163,6 +166,7 @@ async function assemble(
       handle: (event) => handlerFor(listens, event.type)(event, { state, context, meta: consequenceOf(event) }),
     });
   }
+  await index.catchUp(); // ids of before are recognised from the first emit on
   ready.resolve();
   await schedules.start();
   const service = await serveCommands({ connection: nats, router, subjects, version: packageVersion, log });
@@ -190,8 +194,8 @@ async function assemble(
     async [Symbol.asyncDispose]() {
       if (phase === "stopping") return;
       phase = "stopping";
-      await service.stop();
-      await Promise.race([router.idle(), pause(drainTime)]);
+      const drained = Promise.all([service.stop(), schedules[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()]);
+      await Promise.race([drained, pause(drainTime, undefined, { ref: false })]);
       stopping.abort(new CodedError("SHUTTING_DOWN", "the daemon stops"));
       await resources.disposeAsync();
     },

@@ -109,6 +109,10 @@ export interface ErrorBody {
   error: { code: string; message: string; details: Record<string, unknown>; retryable: boolean };
 }
 
+const largestDetails = 16 * 1024;
+const longestMessage = 1_000;
+const cut = (text: string): string => (text.length > longestMessage ? `${text.slice(0, longestMessage)}…` : text);
+
 /** An error with a code of the table. Throw it anywhere; the edge turns it into an error reply. */
 export class CodedError extends Error {
   override readonly name = "CodedError";
@@ -129,8 +133,14 @@ export class CodedError extends Error {
     return errorTable[this.code].retryable;
   }
 
-  /** The body of an error reply. */
+  /** The body of an error reply. What the caller sent may stand in it, so it is cut to a size that fits any reply. */
   toBody(): ErrorBody {
-    return { error: { code: this.code, message: this.message, details: this.details, retryable: this.retryable } };
+    const details = JSON.stringify(this.details).length > largestDetails ? { omitted: "too large" } : this.details;
+    return { error: { code: this.code, message: cut(this.message), details, retryable: this.retryable } };
+  }
+
+  /** One line for a header. */
+  toHeader(): string {
+    return this.message.replaceAll(/[^\x20-\x7e]+/g, " ").slice(0, longestMessage);
   }
 }

@@ -12,7 +12,7 @@ import { domainOf, isName, isPattern, overlap } from "./names.ts";
 import type { Router, RunningModule } from "./router.ts";
 
 const startDeadline = 10_000; // milliseconds
-const stopDeadline = 4_000;
+const stopDeadline = 1_000;
 
 /** A module that cannot be used; the message names it. */
 export class ModuleError extends Error {

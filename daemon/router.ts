@@ -33,7 +33,6 @@ export class Router implements Commands {
   readonly #answered: Counter;
   readonly #seconds: Histogram;
   #inFlight = 0;
-  #onIdle: (() => void) | undefined;
 
   constructor({ signal, metrics }: { signal: AbortSignal; metrics: Metrics }) {
     this.#signal = signal;
@@ -104,16 +103,14 @@ export class Router implements Commands {
       this.#answered.add({ command: name, outcome });
       this.#seconds.observe((performance.now() - start) / 1000);
       this.#inFlight--;
-      if (this.#inFlight === 0) this.#onIdle?.();
     }
   }
 
-  /** Resolves when no command is under way. */
-  async idle(): Promise<void> {
-    if (this.#inFlight === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-    });
+  /** Checks input and capability without calling. @throws CodedError REQUEST_INVALID, CAPABILITY_DENIED, COMMAND_NOT_FOUND */
+  assertCallable(name: string, input: unknown, caller: Caller): void {
+    const route = this.#routes.get(name);
+    if (route === undefined) throw this.#noRoute(name);
+    admit(name, route.command, input, caller);
   }
 
   async #answer(
@@ -124,16 +121,9 @@ export class Router implements Commands {
     meta: MessageMeta,
     signal: AbortSignal | undefined,
   ): Promise<unknown> {
-    const parsed = command.input.safeParse(input);
-    if (!parsed.success) throw invalidInput(name, parsed.error.issues);
-    if (caller.capabilities !== undefined) {
-      const target = command.capability === undefined ? name : command.capability(parsed.data);
-      if (target !== undefined && !covers(caller.capabilities, target)) {
-        throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not use ${target}`, { caller: caller.id, target });
-      }
-    }
+    const parsed = admit(name, command, input, caller);
     const call = new BoundedCall(owner, caller, meta, signal === undefined ? this.#signal : AbortSignal.any([signal, this.#signal]));
-    const answer = command.handle(parsed.data, call);
+    const answer = command.handle(parsed, call);
     return answer instanceof Promise ? await call.withDeadline(name, command.deadline ?? defaultDeadline, answer) : answer;
   }
 
@@ -144,6 +134,18 @@ export class Router implements Commands {
 }
 
 const anonymous: Caller = { kind: "client", id: "client" };
+
+/** @returns the parsed input */
+function admit(name: string, command: Command, input: unknown, caller: Caller): unknown {
+  const parsed = command.input.safeParse(input);
+  if (!parsed.success) throw invalidInput(name, parsed.error.issues);
+  if (caller.capabilities === undefined) return parsed.data;
+  const target = command.capability === undefined ? name : command.capability(parsed.data);
+  if (target !== undefined && !covers(caller.capabilities, target)) {
+    throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not use ${target}`, { caller: caller.id, target });
+  }
+  return parsed.data;
+}
 
 function invalidInput(name: string, issues: readonly { path: readonly PropertyKey[]; message: string }[]): CodedError {
   const listed = issues.slice(0, 20).map(({ path, message }) => ({ path: path.map(String).join("."), message }));

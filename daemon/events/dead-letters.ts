@@ -1,7 +1,7 @@
 /** Dead letters: events that a listener could not handle, each with its reason, until they are redriven. Stream DEAD. */
 import { JetStreamApiError, type JetStreamClient, type JetStreamManager, type StoredMsg } from "@nats-io/jetstream";
 import { CodedError } from "../errors.ts";
-import type { EventRecord } from "../module.ts";
+import type { Caller, EventRecord } from "../module.ts";
 import type { Subjects } from "../nats/subjects.ts";
 import type { Seal } from "../seal.ts";
 
@@ -14,7 +14,17 @@ export interface DeadLetter {
   /** RFC 3339. */
   readonly failed_at: string;
   readonly event: EventRecord;
+  /** For a delayed command: on whose behalf it is called. */
+  readonly caller?: Caller;
 }
+
+/** What a letter says about the failure. */
+export const deathOf = (error: unknown, deliveries: number): Pick<DeadLetter, "reason" | "code" | "deliveries" | "failed_at"> => ({
+  reason: error instanceof Error ? error.message : String(error),
+  ...(error instanceof CodedError && { code: error.code }),
+  deliveries,
+  failed_at: new Date().toISOString(),
+});
 
 export interface StoredDeadLetter extends DeadLetter {
   readonly id: string;

@@ -90,6 +90,9 @@ const attributeOf: Readonly<Record<string, string>> = {
   traceparent: "traceparent",
 };
 
+/** Characters; longer ones are no ids or times of anybody's. */
+const longestAttribute = 1_024;
+
 interface Attributes {
   id?: string;
   type?: string;
@@ -107,7 +110,7 @@ function readHeaders(head: MsgHdrs | undefined): Attributes {
   const read: Record<string, string | number> = {};
   for (const [key, [value = ""] = []] of head ?? []) {
     const attribute = attributeOf[key.toLowerCase()];
-    if (attribute === undefined || value === "") continue;
+    if (attribute === undefined || value === "" || value.length > longestAttribute) continue;
     if (attribute === "hops") read.hops = /^\d{1,4}$/.test(value) ? Number(value) : 0;
     else read[attribute] = value;
   }

@@ -16,7 +16,6 @@ import type {
   EmittedOwn,
   EventPage,
   EventQuery,
-  EventRecord,
   Events,
   EventTree,
   Expressions,
@@ -30,9 +29,10 @@ import type { Delivery } from "./delivery.ts";
 import { idGrammar, type UnstoredEvent } from "./envelope.ts";
 import type { EventIndex } from "./event-index.ts";
 import type { Append, EventLog } from "./event-log.ts";
+import { EventReader } from "./event-reader.ts";
 import { newId } from "./ids.ts";
+import type { Acknowledgement } from "./publisher.ts";
 import { type Scheduled, type Schedules, scheduleListener } from "./schedules.ts";
-import { traceOf } from "./trace.ts";
 
 /** What the bus needs to know of the modules. */
 export interface Commands {
@@ -40,6 +40,8 @@ export interface Commands {
   /** Is this domain a module's? */
   owns(domain: string): boolean;
   declaresEvent(name: string): boolean;
+  /** @throws CodedError when a call with this input by this caller would be refused */
+  assertCallable(name: string, input: unknown, caller: Caller): void;
   call(name: string, input: unknown, caller: Caller, meta: MessageMeta, signal?: AbortSignal): Promise<unknown>;
 }
 
@@ -52,17 +54,24 @@ export interface EventBusOptions {
   readonly commands: Commands;
 }
 
+/** An event of a batch, and where its result goes. */
+interface BatchMember {
+  readonly append: Append;
+  readonly index: number;
+}
+
 const maxHops = 8;
 const longestDelay = 10 * 365 * 24 * 3600; // seconds
-/** Replies stay well under NATS's payload limit. */
-const largestPage = 512 * 1024;
+const rfc3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/i;
 
 export class EventBus implements Events {
   readonly #options: EventBusOptions;
+  readonly #reader: EventReader;
   #schedules: Schedules | undefined;
 
   constructor(options: EventBusOptions) {
     this.#options = options;
+    this.#reader = new EventReader(options);
   }
 
   /** Schedules fire through the bus, so they come after it. */
@@ -74,13 +83,15 @@ export class EventBus implements Events {
     const { caller, meta } = call;
     const isCommand = this.#admit(request, caller, meta);
     const id = request.id ?? newId();
+    const at = dueTime(request);
+    if (isCommand && at !== undefined) this.#options.commands.assertCallable(request.event, request.data ?? {}, caller);
     if (request.condition !== undefined) {
       const reason = await this.#whyNot(request);
       if (reason !== undefined) return { status: "skipped", id, reason };
+      call.signal.throwIfAborted();
     }
     // A message that starts a causal tree lends it its id.
     const event = this.#event(request, id, caller, meta.correlation === meta.id ? { ...meta, correlation: id } : meta);
-    const at = dueTime(request);
     if (at !== undefined) return this.#schedule({ event, caller }, at, request.id !== undefined);
     if (isCommand) {
       const result = await this.#options.commands.call(request.event, request.data ?? {}, caller, { ...meta, id }, call.signal);
@@ -89,8 +100,8 @@ export class EventBus implements Events {
     return this.#store(event, request.id !== undefined);
   }
 
-  /** All or nothing; events whose condition is false are left out. */
-  async emitBatch(requests: readonly EmitRequest[], caller: Caller, meta: MessageMeta): Promise<EmitResult[]> {
+  /** All or nothing; events whose condition is false, or whose id is known, are left out. */
+  async emitBatch(requests: readonly EmitRequest[], { caller, meta, signal }: EmitCall): Promise<EmitResult[]> {
     for (const [index, request] of requests.entries()) {
       if (this.#admit(request, caller, meta) || request.delay !== undefined || request.at !== undefined) {
         throw new CodedError("REQUEST_INVALID", `events[${index}]: a batch holds plain events, neither commands nor delayed ones`, {
@@ -99,23 +110,46 @@ export class EventBus implements Events {
       }
     }
     const results: EmitResult[] = [];
-    const appends: { append: Append; index: number }[] = [];
+    const wanted: BatchMember[] = [];
     for (const [index, request] of requests.entries()) {
       const id = request.id ?? newId();
       const reason = request.condition === undefined ? undefined : await this.#whyNot(request);
-      const known = request.id === undefined ? undefined : this.#options.index.findById(request.id);
       if (reason !== undefined) results[index] = { status: "skipped", id, reason };
-      else if (known !== undefined) results[index] = { status: "duplicate", id, seq: known };
-      else appends.push({ index, append: { event: this.#event(request, id, caller, meta), deduplicate: request.id !== undefined } });
+      else wanted.push({ index, append: { event: this.#event(request, id, caller, meta), deduplicate: request.id !== undefined } });
     }
-    if (appends.length > 0) {
-      const stored = await this.#options.log.appendAll(appends.map(({ append }) => append));
-      for (const [position, { seq, duplicate }] of stored.entries()) {
-        const { index, append } = appends[position] as { append: Append; index: number };
-        results[index] = { status: duplicate ? "duplicate" : "emitted", id: append.event.id, seq };
-      }
-    }
+    signal.throwIfAborted();
+    await this.#storeBatch(wanted, results);
     return results;
+  }
+
+  /**
+   * The stream refuses a batch with an id that it has, and does not say which: then the index is asked, which has caught up
+   * with whatever the stream could mean.
+   */
+  async #storeBatch(members: readonly BatchMember[], results: EmitResult[]): Promise<void> {
+    const seqOf = new Map<string, number>();
+    const fresh = new Map<string, BatchMember>();
+    for (const member of members) {
+      const { id } = member.append.event;
+      const known = member.append.deduplicate ? this.#options.index.findById(id) : undefined;
+      if (known !== undefined) seqOf.set(id, known);
+      else if (!fresh.has(id)) fresh.set(id, member);
+    }
+    const batch = [...fresh.values()];
+    const stored = batch.length === 0 ? [] : await this.#options.log.appendAll(batch.map(({ append }) => append));
+    if (stored === "contains a duplicate") {
+      await this.#options.index.catchUp();
+      return this.#storeBatch(members, results);
+    }
+    for (const [position, { index, append }] of batch.entries()) {
+      const { seq, duplicate } = stored[position] as Acknowledgement;
+      seqOf.set(append.event.id, seq);
+      results[index] = { status: duplicate ? "duplicate" : "emitted", id: append.event.id, seq };
+    }
+    for (const { index, append } of members) {
+      const { id } = append.event;
+      results[index] ??= { status: "duplicate", id, seq: seqOf.get(id) as number };
+    }
   }
 
   /** Emits an event of a module's own domain. */
@@ -131,52 +165,22 @@ export class EventBus implements Events {
   }
 
   /** Emits what a schedule held; a repetition is recognised by its id. */
-  async fire({ event, caller }: Scheduled, repeated: boolean): Promise<void> {
+  async fire({ event, caller }: Scheduled): Promise<void> {
     if (this.#options.commands.has(event.type)) {
       await this.#options.commands.call(event.type, event.data ?? {}, caller, metaOf(event));
       return;
     }
-    if (repeated) {
-      await this.#options.index.catchUp();
-      if (this.#options.index.findById(event.id) !== undefined) return;
-    }
+    await this.#options.index.catchUp();
+    if (this.#options.index.findById(event.id) !== undefined) return;
     await this.#options.log.append({ event: { ...event, time: new Date().toISOString() }, deduplicate: true });
   }
 
-  async query(query: EventQuery): Promise<EventPage> {
-    const limit = query.limit ?? 100;
-    const sequences = await this.#options.index.query({
-      ...(query.types !== undefined && { types: query.types }),
-      ...(query.run !== undefined && { run: query.run }),
-      ...(query.correlation !== undefined && { correlation: query.correlation }),
-      ...(query.since !== undefined && { since: Date.parse(query.since) }),
-      ...(query.until !== undefined && { until: Date.parse(query.until) }),
-      after: Number(query.cursor ?? 0),
-      limit: limit + 1,
-    });
-    const events: EventRecord[] = [];
-    let bytes = 0;
-    for (const event of await this.#read(sequences.slice(0, limit))) {
-      bytes += JSON.stringify(event).length;
-      if (events.length > 0 && bytes > largestPage) break;
-      events.push(event);
-    }
-    const last = events.at(-1)?.seq ?? sequences.at(-1);
-    const complete = sequences.length <= limit && last === sequences.at(-1);
-    return complete || last === undefined ? { events } : { events, cursor: String(last) };
+  query(query: EventQuery): Promise<EventPage> {
+    return this.#reader.query(query);
   }
 
-  async trace(id: string): Promise<EventTree> {
-    await this.#options.index.catchUp();
-    const tree = await traceOf(id, {
-      findById: async (wanted) => {
-        const seq = this.#options.index.findById(wanted);
-        return seq === undefined ? undefined : await this.#options.log.read(seq);
-      },
-      causedBy: async (causation, limit) => this.#read(await this.#options.index.query({ causation, limit })),
-    });
-    if (tree === undefined) throw new CodedError("EVENT_NOT_FOUND", `no event has the id ${id}`, { id });
-    return tree;
+  trace(id: string): Promise<EventTree> {
+    return this.#reader.trace(id);
   }
 
   async cancel(id: string): Promise<void> {
@@ -190,9 +194,9 @@ export class EventBus implements Events {
   /** A letter stays until its event was handled. @throws CodedError DEAD_LETTER_NOT_FOUND */
   async redrive(id: string): Promise<RedriveResult> {
     const letter = await this.#options.deadLetters.get(id);
-    const { listener, event } = letter;
+    const { listener, event, caller } = letter;
     try {
-      if (listener === scheduleListener) await this.fire({ event, caller: { kind: "client", id: event.source } }, true);
+      if (listener === scheduleListener && caller !== undefined) await this.fire({ event, caller });
       else await this.#options.delivery.redeliver(listener, event);
     } catch (error) {
       return { id, redriven: false, reason: error instanceof Error ? error.message : String(error) };
@@ -239,6 +243,7 @@ export class EventBus implements Events {
     if (this.#schedules === undefined) throw new CodedError("SHUTTING_DOWN", "schedules are not available yet");
     const fired = idempotent ? this.#options.index.findById(id) : undefined;
     if (fired !== undefined) return { status: "duplicate", id, seq: fired };
+    if (!this.#options.commands.has(scheduled.event.type)) this.#options.log.assertStorable(scheduled.event);
     const outcome = await this.#schedules.add(scheduled, at).catch(withId(id));
     return { status: outcome, id, at: at.toISOString() };
   }
@@ -250,11 +255,6 @@ export class EventBus implements Events {
     const stored = this.#options.log.append({ event, deduplicate: idempotent });
     const { seq, duplicate } = await (idempotent ? stored.catch(withId(id)) : stored);
     return { status: duplicate ? "duplicate" : "emitted", id, seq };
-  }
-
-  async #read(sequences: readonly number[]): Promise<EventRecord[]> {
-    const events = await Promise.all(sequences.map((seq) => this.#options.log.read(seq)));
-    return events.filter((event) => event !== undefined);
   }
 }
 
@@ -288,7 +288,7 @@ const metaOf = ({ id, correlation, causation, hops, run, agent, traceparent }: U
 function dueTime({ delay, at }: EmitRequest): Date | undefined {
   if (delay === undefined && at === undefined) return undefined;
   if (delay !== undefined && at !== undefined) throw new CodedError("EVENT_TIME_INVALID", "give delay or at, not both");
-  const due = at === undefined ? Date.now() + (delay ?? 0) * 1000 : Date.parse(at);
+  const due = at === undefined ? Date.now() + (delay ?? 0) * 1000 : rfc3339.test(at) ? Date.parse(at) : Number.NaN;
   if (!Number.isFinite(due) || due > Date.now() + longestDelay * 1000 || (delay ?? 0) < 0) {
     throw new CodedError("EVENT_TIME_INVALID", "expected a delay in seconds from 0 up, or an RFC 3339 time, at most ten years ahead", {
       delay,

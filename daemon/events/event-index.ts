@@ -1,12 +1,18 @@
 /**
  * Finds events by id, correlation, causation, run, type and time: a SQLite projection of the log, rebuildable at any time.
  *
- * It holds no payloads, only where each event stands. It catches up when the daemon is idle and before every query, so that
- * emitting costs nothing extra and a query sees all that was acknowledged before it.
+ * 1. The rows are those of the log's events up to `#indexed`, without a gap. They hold no payloads.
+ * 2. They belong to one log: another identity starts the index afresh.
+ * 3. One catch-up runs at a time. A query sees all that was acknowledged before it, so it waits for one that began after it.
+ * 4. Emitting costs nothing extra: what nobody asks for is indexed when the daemon is idle. A busy one goes on by a batch a
+ *    second, and to the end when it was not there for five minutes: the server forgets ids after ten, and then only the index
+ *    tells a repetition.
+ * 5. A batch is stored wholly or not at all; a failure (a full disk) leaves no transaction open, and the next tick tries again.
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import type { Logger } from "pino";
 import type { EventRecord } from "../module.ts";
+import { matches } from "../names.ts";
 import type { EventLog } from "./event-log.ts";
 
 export interface IndexQuery {
@@ -25,8 +31,12 @@ export interface IndexQuery {
 
 const batchSize = 1_000;
 const idleTick = 1_000;
-/** Share of time the event loop may have been busy for the idle tick to take more than one batch. */
+/** Share of time the event loop may have been busy for a tick to take more than one batch. */
 const busy = 0.3;
+/** Milliseconds that an event may wait for its row. */
+const longestLag = 5 * 60_000;
+/** Types that a query follows one by one; with more it reads all rows in order. */
+const mostTypes = 100;
 
 const schema = `
   CREATE TABLE IF NOT EXISTS log (identity TEXT NOT NULL);
@@ -35,20 +45,36 @@ const schema = `
     correlation TEXT NOT NULL, causation TEXT, run TEXT
   );
   CREATE INDEX IF NOT EXISTS by_id ON events (id);
+  CREATE INDEX IF NOT EXISTS by_type ON events (type);
   CREATE INDEX IF NOT EXISTS by_time ON events (time);
   CREATE INDEX IF NOT EXISTS by_correlation ON events (correlation);
   CREATE INDEX IF NOT EXISTS by_causation ON events (causation) WHERE causation IS NOT NULL;
   CREATE INDEX IF NOT EXISTS by_run ON events (run) WHERE run IS NOT NULL;
 `;
 
+/** From each type the index leads to the next, past all rows between them. */
+const everyType = `
+  WITH RECURSIVE types (type) AS (
+    SELECT min(type) FROM events
+    UNION ALL
+    SELECT (SELECT min(type) FROM events WHERE type > types.type) FROM types WHERE type IS NOT NULL
+  )
+  SELECT type FROM types WHERE type IS NOT NULL LIMIT 10000
+`;
+
+type Row = [seq: number, id: string, type: string, time: number, correlation: string, causation: string | null, run: string | null];
+
 export class EventIndex implements Disposable {
   readonly #log: EventLog;
   readonly #database: DatabaseSync;
   readonly #insert: StatementSync;
   readonly #byId: StatementSync;
+  readonly #everyType: StatementSync;
   readonly #timer: NodeJS.Timeout;
   #utilization = performance.eventLoopUtilization();
   #indexed: number;
+  /** When it last was at the end of the log, in milliseconds since the epoch. Before the first time, rows may be long missing. */
+  #completeAt = 0;
   /** Under way, or done. It may have asked for the end of the log before what its later callers know to be stored. */
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
@@ -63,9 +89,10 @@ export class EventIndex implements Disposable {
     this.#forgetOtherLogs();
     this.#insert = this.#database.prepare("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)");
     this.#byId = this.#database.prepare("SELECT seq FROM events WHERE id = ? ORDER BY seq LIMIT 1");
+    this.#everyType = this.#database.prepare(everyType);
     this.#indexed = Number(this.#database.prepare("SELECT max(seq) AS last FROM events").get()?.last ?? 0);
     this.#timer = setInterval(() => {
-      this.#indexWhileIdle().catch((error: unknown) => options.logger.warn({ error }, "the event index is behind"));
+      this.#tick().catch((error: unknown) => options.logger.warn({ error }, "the event index is behind"));
     }, idleTick).unref();
   }
 
@@ -90,14 +117,26 @@ export class EventIndex implements Disposable {
     add("causation = ?", query.causation);
     add("time >= ?", query.since);
     add("time < ?", query.until);
-    if (query.types !== undefined) {
-      // GLOB's only special character in a name pattern is our own `*`.
-      conditions.push(`(${query.types.map(() => "type GLOB ?").join(" OR ")})`);
-      values.push(...query.types);
+    const select = () => `SELECT seq FROM events WHERE ${conditions.join(" AND ")}`;
+    const few = query.run ?? query.correlation ?? query.causation;
+    const types = few === undefined && query.types !== undefined ? this.#typesOf(query.types) : undefined;
+    if (types === undefined) {
+      if (query.types !== undefined) {
+        // GLOB's only special character in a name pattern is our own `*`. The plus keeps the query from the index by type.
+        conditions.push(`(${query.types.map(() => "+type GLOB ?").join(" OR ")})`);
+        values.push(...query.types);
+      }
+      return this.#sequences(select(), values, query.limit);
     }
-    values.push(query.limit);
-    const rows = this.#database.prepare(`SELECT seq FROM events WHERE ${conditions.join(" AND ")} ORDER BY seq LIMIT ?`).all(...values);
-    return rows.map((row) => Number(row.seq));
+    if (types.length === 0) return [];
+    // Each type's rows in order, merged: it ends at the limit, however many rows match.
+    conditions.push("type = ?");
+    const merged = types.map(select).join(" UNION ALL ");
+    return this.#sequences(
+      merged,
+      types.flatMap((type) => [...values, type]),
+      query.limit,
+    );
   }
 
   /** Indexes everything that the log holds now; callers that come while it is under way share one more. */
@@ -117,37 +156,86 @@ export class EventIndex implements Disposable {
     this.#database.close();
   }
 
-  async #catchUp(): Promise<void> {
-    const { first, last } = await this.#log.bounds();
-    while (this.#indexed < last && !this.#closed) await this.#indexBatch(first);
+  #sequences(select: string, values: readonly SQLInputValue[], limit: number): number[] {
+    const rows = this.#database.prepare(`${select} ORDER BY seq LIMIT ?`).all(...values, limit);
+    return rows.map((row) => Number(row.seq));
   }
 
-  async #indexWhileIdle(): Promise<void> {
+  /** The types in the log that match, or undefined when they are too many to follow one by one. */
+  #typesOf(patterns: readonly string[]): string[] | undefined {
+    const exact = patterns.every((pattern) => !pattern.includes("*"));
+    const known = exact ? [...new Set(patterns)] : this.#everyType.all().map(({ type }) => String(type));
+    const matching = known.filter((type) => patterns.some((pattern) => matches(pattern, type)));
+    return matching.length > mostTypes ? undefined : matching;
+  }
+
+  async #catchUp(): Promise<void> {
+    const last = await this.#log.lastSequence();
+    const asked = Date.now();
+    await this.#indexUpTo(last);
+    if (!this.#closed) this.#completeAt = asked;
+  }
+
+  async #tick(): Promise<void> {
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, this.#utilization);
     this.#utilization = now;
-    if (utilization < busy) await this.catchUp();
+    const late = Date.now() - this.#completeAt > longestLag;
+    await (utilization < busy || late ? this.catchUp() : this.#indexOneBatch());
   }
 
-  async #indexBatch(first: number): Promise<void> {
-    const from = Math.max(this.#indexed + 1, first);
-    const events: EventRecord[] = [];
-    for await (const event of this.#log.readFrom(from, batchSize)) events.push(event);
-    if (this.#closed) return;
-    this.#database.exec("BEGIN");
-    for (const event of events) {
-      const { seq, id, type, time, correlation, causation, run } = event;
-      this.#insert.run(seq, id, type, Date.parse(time) || 0, correlation, causation ?? null, run ?? null);
+  /** Waits its turn like a catch-up. */
+  #indexOneBatch(): Promise<void> {
+    const batch = this.#current.then(async () => {
+      const last = await this.#log.lastSequence();
+      await this.#indexUpTo(Math.min(last, this.#indexed + batchSize));
+    });
+    this.#current = batch.catch(() => {});
+    return batch;
+  }
+
+  async #indexUpTo(last: number): Promise<void> {
+    let rows: Row[] = [];
+    for await (const event of this.#log.readRange(this.#indexed + 1, last)) {
+      if (this.#closed) return;
+      rows.push(rowOf(event));
+      if (rows.length < batchSize) continue;
+      this.#store(rows, event.seq);
+      rows = [];
     }
-    this.#database.exec("COMMIT");
-    // A message that is no event of ours has no row; the batch may end with such.
-    this.#indexed = Math.max(events.at(-1)?.seq ?? 0, from + (events.length === 0 ? batchSize - 1 : 0));
+    if (!this.#closed) this.#store(rows, last);
+  }
+
+  /** @param last the sequence up to which these are all: a message that is no event of ours has no row */
+  #store(rows: readonly Row[], last: number): void {
+    this.#transaction(() => {
+      for (const row of rows) this.#insert.run(...row);
+    });
+    this.#indexed = Math.max(this.#indexed, last);
+  }
+
+  #transaction(work: () => void): void {
+    this.#database.exec("BEGIN");
+    try {
+      work();
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      // Some failures end the transaction by themselves.
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      throw error;
+    }
   }
 
   #forgetOtherLogs(): void {
     const known = this.#database.prepare("SELECT identity FROM log").get()?.identity;
     if (known === this.#log.identity) return;
-    this.#database.exec("DELETE FROM events; DELETE FROM log;");
-    this.#database.prepare("INSERT INTO log VALUES (?)").run(this.#log.identity);
+    this.#transaction(() => {
+      this.#database.exec("DELETE FROM events; DELETE FROM log;");
+      this.#database.prepare("INSERT INTO log VALUES (?)").run(this.#log.identity);
+    });
   }
+}
+
+function rowOf({ seq, id, type, time, correlation, causation, run }: EventRecord): Row {
+  return [seq, id, type, Date.parse(time) || 0, correlation, causation ?? null, run ?? null];
 }

@@ -11,6 +11,7 @@ import type { MsgHdrs } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import { CodedError } from "../errors.ts";
 import type { EventRecord, Projection, ProjectionOptions } from "../module.ts";
+import { readStored } from "../nats/stored-messages.ts";
 import type { Subjects } from "../nats/subjects.ts";
 import { decodeEvent, encodeEvent, type UnstoredEvent } from "./envelope.ts";
 import { LogProjection } from "./projection.ts";
@@ -35,7 +36,12 @@ export interface Append {
   readonly deduplicate: boolean;
 }
 
-const prefetched = 500;
+/** What a projection may have waiting; the library holds at most a hundred messages besides. Above the largest message. */
+const prefetchedBytes = 8 * 1024 * 1024;
+/** What a range is read in. */
+const page = { count: 1_000, bytes: 8 * 1024 * 1024 };
+/** Events that are fetched at once by their sequences: each may have 1 MB. */
+const readTogether = 8;
 /** Ids from clients that this process remembers itself; the server and the event index know the others. */
 const rememberedIds = 100_000;
 
@@ -64,19 +70,20 @@ export class EventLog {
     return acknowledged;
   }
 
-  /** All or none, in consecutive sequences; but what this process knows to be stored is left out. */
-  async appendAll(appends: readonly Append[]): Promise<Acknowledgement[]> {
-    const known = await Promise.all(
-      appends.map(({ event, deduplicate }) => (deduplicate ? this.#recent.get(event.id)?.catch(() => undefined) : undefined)),
-    );
-    const fresh = appends.filter((_, index) => known[index] === undefined);
-    const stored = fresh.length === 0 ? [] : await this.#options.publisher.publishAtomically(fresh.map((append) => this.#outgoing(append)));
-    for (const [index, { event, deduplicate }] of fresh.entries()) {
+  /** All or none, in consecutive sequences. */
+  async appendAll(appends: readonly Append[]): Promise<Acknowledgement[] | "contains a duplicate"> {
+    const stored = await this.#options.publisher.publishAtomically(appends.map((append) => this.#outgoing(append)));
+    if (stored === "contains a duplicate") return stored;
+    for (const [index, { event, deduplicate }] of appends.entries()) {
       const acknowledgement = stored[index];
       if (deduplicate && acknowledgement !== undefined) this.#remember(event.id, Promise.resolve(acknowledgement));
     }
-    const next = stored.values();
-    return known.map((earlier) => (earlier === undefined ? (next.next().value as Acknowledgement) : { seq: earlier.seq, duplicate: true }));
+    return stored;
+  }
+
+  /** @throws CodedError EVENT_TOO_LARGE */
+  assertStorable(event: UnstoredEvent): void {
+    this.#outgoing({ event, deduplicate: true });
   }
 
   async read(seq: number): Promise<EventRecord | undefined> {
@@ -85,21 +92,33 @@ export class EventLog {
     return stored === null ? undefined : decodeEvent(stored.header, stored.data, stored.seq);
   }
 
-  /** Up to `count` events from `seq` on, in order. */
-  async *readFrom(seq: number, count: number): AsyncGenerator<EventRecord> {
-    const { manager, subjects } = this.#options;
-    const messages = await manager.direct.getBatch(subjects.streams.events, { seq, batch: count });
-    for await (const stored of messages) {
-      const event = decodeEvent(stored.header, stored.data, stored.seq);
-      if (event !== undefined) yield event;
+  /** The events at these sequences, in this order, without those that are gone; a few are held at a time. */
+  async *readEach(sequences: readonly number[]): AsyncGenerator<EventRecord> {
+    for (let start = 0; start < sequences.length; start += readTogether) {
+      const events = await Promise.all(sequences.slice(start, start + readTogether).map((seq) => this.read(seq)));
+      for (const event of events) if (event !== undefined) yield event;
     }
   }
 
-  /** Sequences in the log: the oldest kept, the newest stored (0 when empty). */
-  async bounds(): Promise<{ first: number; last: number }> {
+  /** All events from `first` to `last`, in order; a page of a few MB is held at a time. */
+  async *readRange(first: number, last: number): AsyncGenerator<EventRecord> {
+    const { manager, subjects } = this.#options;
+    for (let seq = first; seq <= last; ) {
+      const messages = await readStored(manager, subjects.streams.events, { seq, ...page });
+      for (const stored of messages) {
+        if (stored.seq > last) return;
+        const event = decodeEvent(stored.header, stored.data, stored.seq);
+        if (event !== undefined) yield event;
+      }
+      seq = (messages.at(-1)?.seq ?? last) + 1;
+    }
+  }
+
+  /** The newest sequence in the log; 0 when nothing was ever stored. */
+  async lastSequence(): Promise<number> {
     const { manager, subjects } = this.#options;
     const { state } = await manager.streams.info(subjects.streams.events);
-    return { first: state.first_seq, last: state.last_seq };
+    return state.last_seq;
   }
 
   /** Starts an in-order reader; see ProjectionOptions. */
@@ -111,7 +130,7 @@ export class EventLog {
       ...(after > 0 ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: after + 1 } : { deliver_policy: DeliverPolicy.All }),
     } as OrderedConsumerOptions);
     const { num_pending: pending } = await consumer.info();
-    const messages = await consumer.consume({ max_messages: prefetched });
+    const messages = await consumer.consume({ max_bytes: prefetchedBytes });
     return new LogProjection(messages, options, { position: after, pending, identity: this.identity, signal, log: this.#options.log });
   }
 

@@ -79,24 +79,20 @@ export class Publisher implements Disposable {
     });
   }
 
-  /**
-   * Publishes all or none, in consecutive sequences.
-   * When some of the ids were stored before, the stream refuses the batch; then they go one by one, which stores the rest.
-   */
-  async publishAtomically(messages: readonly OutgoingMessage[]): Promise<Acknowledgement[]> {
+  /** Publishes all or none, in consecutive sequences; none if the stream has one of the ids. */
+  async publishAtomically(messages: readonly OutgoingMessage[]): Promise<Acknowledgement[] | "contains a duplicate"> {
     if (!this.#connected) throw unavailable();
     if (messages.length === 1 && messages[0] !== undefined) return [await this.#publishSingle(messages[0])];
     const last = await this.#publishBatch(messages);
-    if (last !== "contains a duplicate") return messages.map((_, index) => ({ seq: last - messages.length + 1 + index, duplicate: false }));
-    const acknowledgements: Acknowledgement[] = [];
-    for (const message of messages) acknowledgements.push(await this.#publishSingle(message));
-    return acknowledgements;
+    if (last === "contains a duplicate") return last;
+    return messages.map((_, index) => ({ seq: last - messages.length + 1 + index, duplicate: false }));
   }
 
   /** To be told by the connection's owner, which sees its status. */
   setConnected(connected: boolean): void {
     this.#connected = connected;
     if (connected) return;
+    for (const { reject } of this.#queue.splice(0)) reject(unavailable());
     for (const [reply, waiting] of this.#waiting) {
       this.#waiting.delete(reply);
       waiting.reject(outcomeUnknown("the connection to NATS was lost"));

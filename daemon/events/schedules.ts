@@ -4,22 +4,16 @@
  * A schedule waits under `schedule.pending.<token>`; when it is due the server moves it to `schedule.due.<token>`, from where
  * it is fired: at least once, and `fire` recognises a repetition by the id.
  */
-import {
-  AckPolicy,
-  type ConsumerMessages,
-  JetStreamApiError,
-  type JetStreamClient,
-  type JetStreamManager,
-  type JsMsg,
-} from "@nats-io/jetstream";
+import { AckPolicy, JetStreamApiError, type JetStreamClient, type JetStreamManager, type JsMsg } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 import { CodedError } from "../errors.ts";
 import type { Caller } from "../module.ts";
+import { wrongLastSequence } from "../nats/api-errors.ts";
 import type { Subjects } from "../nats/subjects.ts";
 import type { Seal } from "../seal.ts";
-import type { DeadLetters } from "./dead-letters.ts";
-import { deliveryPauses } from "./delivery.ts";
+import { type DeadLetters, deathOf } from "./dead-letters.ts";
 import type { UnstoredEvent } from "./envelope.ts";
+import { acknowledgeWithin, deliveryPauses, maxInFlight, WorkQueue } from "./work-queue.ts";
 
 /** What is emitted when the time has come: a plain event, or a command called for `caller`. */
 export interface Scheduled {
@@ -34,39 +28,42 @@ export interface ScheduleOptions {
   readonly deadLetters: DeadLetters;
   readonly seal: Seal;
   readonly log: Logger;
-  fire(scheduled: Scheduled, repeated: boolean): Promise<void>;
+  fire(scheduled: Scheduled): Promise<void>;
 }
 
-const consumerName = "due";
-const wrongLastSequence = 10071;
-const acknowledgeWithin = 30_000_000_000; // nanoseconds
+const consumer = "due";
+/** The name under which schedules that failed stand among the dead letters. */
+export const scheduleListener = "schedule";
 
 export class Schedules implements AsyncDisposable {
   readonly #options: ScheduleOptions;
-  readonly #inFlight = new Set<Promise<void>>();
-  #messages: ConsumerMessages | undefined;
+  readonly #queue: WorkQueue;
 
   constructor(options: ScheduleOptions) {
     this.#options = options;
+    this.#queue = new WorkQueue({
+      client: options.client,
+      stream: options.subjects.streams.schedules,
+      consumer,
+      log: options.log,
+      pauses: deliveryPauses,
+      handle: (message) => this.#fire(message),
+      giveUp: (message, error, deliveries) => this.#bury(message, error, deliveries),
+    });
   }
 
   /** Starts firing what is due. */
   async start(): Promise<void> {
-    const { client, manager, subjects } = this.#options;
-    const stream = subjects.streams.schedules;
-    await manager.consumers.add(stream, {
-      durable_name: consumerName,
+    const { manager, subjects } = this.#options;
+    await manager.consumers.add(subjects.streams.schedules, {
+      durable_name: consumer,
       ack_policy: AckPolicy.Explicit,
       ack_wait: acknowledgeWithin,
+      max_ack_pending: maxInFlight,
+      max_deliver: -1,
       filter_subject: subjects.scheduleDue("*"),
     });
-    const consumer = await client.consumers.get(stream, consumerName);
-    this.#messages = await consumer.consume({
-      callback: (message) => {
-        const fired = this.#fire(message).finally(() => this.#inFlight.delete(fired));
-        this.#inFlight.add(fired);
-      },
-    });
+    await this.#queue.start();
   }
 
   /** Durable when it resolves. @returns "duplicate" when a schedule with this id is pending already */
@@ -97,43 +94,49 @@ export class Schedules implements AsyncDisposable {
     if (purged === 0) throw new CodedError("SCHEDULE_NOT_FOUND", `no pending schedule has the id ${id}`, { id });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#messages?.close();
-    await Promise.all(this.#inFlight);
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#queue[Symbol.asyncDispose]();
   }
 
   async #fire(message: JsMsg): Promise<void> {
-    const { log, deadLetters, manager, subjects, seal } = this.#options;
-    const scheduled = seal.open<Scheduled>(message.subject, message.string());
-    if (scheduled === undefined) {
-      log.error({ seq: message.seq, subject: message.subject }, "something that is no schedule of ours is due; it is passed over");
-      return message.term("not sealed by the daemon");
-    }
-    const deliveries = message.info.deliveryCount;
-    try {
-      await this.#options.fire(scheduled, deliveries > 1);
-    } catch (error) {
-      const final = deliveries > deliveryPauses.length || (error instanceof CodedError && !error.retryable);
-      log.warn({ error, event: scheduled.event.id, type: scheduled.event.type, deliveries, final }, "a schedule could not be fired");
-      if (!final) return message.nak(deliveryPauses[deliveries - 1]);
-      await deadLetters.add({
+    const scheduled = this.#open(message);
+    if (scheduled !== undefined) await this.#options.fire(scheduled);
+    await this.#remove(message);
+  }
+
+  async #bury(message: JsMsg, error: unknown, deliveries: number): Promise<void> {
+    const scheduled = this.#open(message);
+    if (scheduled !== undefined) {
+      const { event, caller } = scheduled;
+      await this.#options.deadLetters.add({
         listener: scheduleListener,
-        reason: error instanceof Error ? error.message : String(error),
-        ...(error instanceof CodedError && { code: error.code }),
-        deliveries,
-        failed_at: new Date().toISOString(),
-        event: { ...scheduled.event, seq: 0 },
+        ...deathOf(error, deliveries),
+        event: { ...event, seq: 0 },
+        caller,
       });
     }
-    message.ack();
-    await manager.streams.deleteMessage(subjects.streams.schedules, message.seq, false).catch((error: unknown) => {
+    await this.#remove(message);
+  }
+
+  #open(message: JsMsg): Scheduled | undefined {
+    const scheduled = this.#options.seal.open<Scheduled>(message.subject, message.string());
+    if (scheduled === undefined) {
+      this.#options.log.error(
+        { seq: message.seq, subject: message.subject },
+        "something that is no schedule of ours is due; it is passed over",
+      );
+    }
+    return scheduled;
+  }
+
+  /** What has fired need not stay; should this fail, it only takes room. */
+  async #remove({ seq }: JsMsg): Promise<void> {
+    const { manager, subjects, log } = this.#options;
+    await manager.streams.deleteMessage(subjects.streams.schedules, seq, false).catch((error: unknown) => {
       log.debug({ error }, "a fired schedule stays in its stream");
     });
   }
 }
-
-/** The name under which schedules that failed stand among the dead letters. */
-export const scheduleListener = "schedule";
 
 /** Ids may hold characters that subjects may not. */
 const tokenOf = (id: string): string => Buffer.from(id).toString("base64url");

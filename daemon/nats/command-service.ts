@@ -2,7 +2,7 @@
  * Answers commands over NATS: a micro service named `reprise` with one endpoint a command, in a queue group that several
  * daemons share.
  */
-import { type Service, type ServiceMsg, Svcm } from "@nats-io/services";
+import { type ServiceMsg, Svcm } from "@nats-io/services";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import { CodedError } from "../errors.ts";
@@ -19,9 +19,15 @@ export interface CommandServiceOptions {
   readonly log: Logger;
 }
 
+export interface CommandService {
+  /** Takes no more requests; resolves when those under way are answered. */
+  stop(): Promise<void>;
+}
+
 /** Begins to answer all commands of the router. */
-export async function serveCommands(options: CommandServiceOptions): Promise<Service> {
-  const { connection, router, subjects, version } = options;
+export async function serveCommands(options: CommandServiceOptions): Promise<CommandService> {
+  const { connection, router, subjects, version, log } = options;
+  const underWay = new Set<Promise<void>>();
   const service = await new Svcm(connection).add({
     name: "reprise",
     version,
@@ -32,11 +38,20 @@ export async function serveCommands(options: CommandServiceOptions): Promise<Ser
     service.addEndpoint(name.replace(":", "_"), {
       subject: subjects.command(name),
       handler: (error, message) => {
-        if (error === null) void answer(name, message, options);
+        if (error !== null) return;
+        const answered = answer(name, message, options)
+          .catch((failure: unknown) => log.error({ error: failure, command: name }, "an answer could not be sent"))
+          .finally(() => underWay.delete(answered));
+        underWay.add(answered);
       },
     });
   }
-  return service;
+  return {
+    async stop() {
+      await service.stop();
+      await Promise.all(underWay);
+    },
+  };
 }
 
 async function answer(name: string, message: ServiceMsg, { router, subjects, log }: CommandServiceOptions): Promise<void> {
@@ -53,7 +68,7 @@ async function answer(name: string, message: ServiceMsg, { router, subjects, log
     message.respond(JSON.stringify(result ?? {}));
   } catch (error) {
     const coded = error instanceof CodedError ? error : unexpected(name, error, log);
-    message.respondError(coded.status, coded.message.replaceAll(/[\r\n]+/g, " "), JSON.stringify(coded.toBody()));
+    message.respondError(coded.status, coded.toHeader(), JSON.stringify(coded.toBody()));
   }
 }
 

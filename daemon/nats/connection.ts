@@ -1,6 +1,6 @@
 /** The NATS server in use, started by us or the user's own, and the daemon's connection to it. */
 import { join } from "node:path";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { connect, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import type { Config } from "../config.ts";
 import type { Module } from "../module.ts";
@@ -68,17 +68,27 @@ export interface Connection extends AsyncDisposable {
   onStatus(listener: (connected: boolean) => void): void;
 }
 
+/**
+ * Bytes gathered before they are sent within one turn of the event loop. Under load a turn handles many messages: sent in parts,
+ * the server works on the first while the later ones are made (21 000 against 17 000 emits per second at 64 in flight, measured
+ * against the library's 32 KB). The option is not in the library's types.
+ */
+const pendingLimit = 8 * 1024;
+
 /** Reconnects for ever. @throws when the first connection fails */
 export async function connectTo({ url, user, password }: Pick<Server, "url" | "user" | "password">): Promise<Connection> {
-  const nats = await connect({
+  const options: NodeConnectionOptions & { pendingLimit: number } = {
     servers: url,
     name: "reprise",
     maxReconnectAttempts: -1,
     reconnectTimeWait: 200,
     pingInterval: 10_000,
+    ignoreAuthErrorAbort: true, // a server that restarts may refuse for a moment
+    pendingLimit,
     inboxPrefix: ownInbox,
     ...(user !== undefined && { user, pass: password }),
-  }).catch((cause: Error) => {
+  };
+  const nats = await connect(options).catch((cause: Error) => {
     throw new Error(`cannot connect to the NATS server at ${url}: ${cause.message}`, { cause });
   });
   let connected = true;

@@ -6,8 +6,8 @@ import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManage
 import type { NatsConnection } from "@nats-io/transport-node";
 import pino from "pino";
 import { DeadLetters } from "../../daemon/events/dead-letters.ts";
-import { newId } from "../../daemon/events/envelope.ts";
 import { EventLog } from "../../daemon/events/event-log.ts";
+import { newId } from "../../daemon/events/ids.ts";
 import { Publisher } from "../../daemon/events/publisher.ts";
 import { connectTo } from "../../daemon/nats/connection.ts";
 import { ensureStreams } from "../../daemon/nats/streams.ts";

@@ -98,7 +98,9 @@ describe("event:emit", () => {
   });
 
   it("refuses times that make no sense", async () => {
-    assert.equal(await test.codeOf("event:emit", { event: "a:b", at: "tomorrow" }), "EVENT_TIME_INVALID");
+    for (const at of ["tomorrow", "2026", "2026-11-20"]) {
+      assert.equal(await test.codeOf("event:emit", { event: "a:b", at }), "EVENT_TIME_INVALID");
+    }
     assert.equal(await test.codeOf("event:emit", { event: "a:b", delay: 1, at: new Date().toISOString() }), "EVENT_TIME_INVALID");
     assert.equal(await test.codeOf("event:emit", { event: "a:b", delay: -1 }), "REQUEST_INVALID");
     assert.equal(await test.codeOf("event:emit", { event: "a:b", delay: 1e12 }), "EVENT_TIME_INVALID");
@@ -132,6 +134,18 @@ describe("event:emit", () => {
     assert.equal((await test.ask<Page>("event:query", { types: ["batch:repeated"] })).events.length, 2);
   });
 
+  it("leaves out of a batch what is stored already, and stores the rest as one unit", async () => {
+    await test.ask("event:emit", { event: "batch:mixed", id: "m-2" });
+    const events = ["m-1", "m-2", "m-3", "m-1"].map((id) => ({ event: "batch:mixed", id }));
+    const { results } = await test.ask<{ results: Emitted[] }>("event:emit", { events });
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ["emitted", "duplicate", "emitted", "duplicate"],
+    );
+    assert.deepEqual([results[2]?.seq, results[3]?.seq], [(results[0]?.seq ?? 0) + 1, results[0]?.seq]);
+    assert.equal((await test.ask<Page>("event:query", { types: ["batch:mixed"] })).events.length, 3);
+  });
+
   it("refuses the events of a module's domain and chains of more than 8 hops", async () => {
     assert.equal(await test.codeOf("event:emit", { event: "routing:added", data: {} }), "EVENT_RESERVED");
     assert.equal(await test.codeOf("event:emit", { event: "routing:nonsense" }), "COMMAND_NOT_FOUND");
@@ -147,10 +161,38 @@ describe("event:emit", () => {
     assert.equal(await test.codeOf("event:emit", {}), "REQUEST_INVALID");
     assert.equal(await test.codeOf("event:emit", { event: "a:b", id: "no spaces" }), "REQUEST_INVALID");
     assert.equal(await test.codeOf("event:emit", { event: "a:b", data: "x".repeat(1_048_576) }), "EVENT_TOO_LARGE");
+    assert.equal(await test.codeOf("event:emit", { event: "a:b", delay: 9, data: "x".repeat(1_048_576) }), "EVENT_TOO_LARGE");
     assert.equal(await test.codeOf("event:trace", { id: "nobody" }), "EVENT_NOT_FOUND");
+    assert.equal(await test.codeOf("event:trace", { id: "x".repeat(3_000_000) }), "EVENT_NOT_FOUND");
+    assert.equal(await test.codeOf("event:emit", { event: "a:b", ["k".repeat(3_000_000)]: 1 }), "REQUEST_INVALID");
     assert.equal(await test.codeOf("event:redrive", { id: "99" }), "DEAD_LETTER_NOT_FOUND");
     assert.equal(await test.codeOf("event:emit", { event: "a:b" }, { "ce-agent": "nobody" }), "AGENT_UNKNOWN");
     assert.equal((await test.ask("system:ping")).pong, true);
+  });
+});
+
+describe("an agent that may emit and redrive", () => {
+  it("gains nothing by delaying a command or by redriving its dead letter", async () => {
+    await using test = await startTestDaemon();
+    const { agent_id } = await test.ask<{ agent_id: string }>("agent:spawn", {
+      profile: "base_orchestrator",
+      capabilities: ["event:emit", "event:redrive"],
+    });
+    const asAgent = { "ce-agent": agent_id };
+    const deletion = { event: "composition:delete", data: { name: "compression_tournament" } };
+    assert.equal(await test.codeOf("event:emit", { ...deletion, delay: 0 }, asAgent), "CAPABILITY_DENIED");
+    await test.ask("event:emit", { event: "composition:delete", data: { name: "missing_pattern" }, delay: 0 });
+    const letter = await until(async () => {
+      const { letters } = await test.ask<{ letters: { id: string; code: string }[] }>("event:dead", { listener: "schedule" });
+      return letters[0];
+    }, "the dead letter of a command that fails");
+    assert.equal(letter.code, "COMPOSITION_NOT_FOUND");
+    const { results } = await test.ask<{ results: { redriven: boolean }[] }>("event:redrive", { all: true }, asAgent);
+    assert.deepEqual(
+      results.map(({ redriven }) => redriven),
+      [false],
+    );
+    assert.equal((await test.ask("composition:get", { name: "compression_tournament" })).name, "compression_tournament");
   });
 });
 
