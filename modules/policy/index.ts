@@ -1,15 +1,24 @@
 /** The domain `policy`: chooses among candidates, logs each choice with its odds, and learns from the outcomes. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
-import { commandsOf, defineModule, type Module } from "../../daemon/module.ts";
+import { type Call, commandsOf, defineModule, type Module } from "../../daemon/module.ts";
 import { draw, systemRandom } from "./chance.ts";
 import { Ledger, type LedgerOptions } from "./ledger.ts";
 import { bestSoFar } from "./policies/best-so-far.ts";
 import type { Policy } from "./policies/policy.ts";
 import { uniform } from "./policies/uniform.ts";
+import { type Choice, candidate, choice, contextFeatures, recorded, selected, slotName } from "./schema.ts";
+
+/** A choice, and the position of its event in the log. */
+interface Selecting {
+  readonly made: Choice;
+  readonly seq: number;
+}
 
 interface State extends AsyncDisposable {
   readonly ledger: Ledger;
+  /** Answers that the ledger does not know yet, by what was asked: whoever repeats the request shares them. */
+  readonly selecting: Map<string, Promise<Selecting>>;
   /** Outcomes that are being written, by decision. */
   readonly settling: Map<string, Promise<void>>;
   /** Position of the last selection that this process wrote. */
@@ -19,19 +28,15 @@ interface State extends AsyncDisposable {
 const policies: Readonly<Record<"best_so_far" | "uniform", Policy>> = { best_so_far: bestSoFar, uniform };
 const policyNames = z.enum(["best_so_far", "uniform"]);
 
-const slot = z.string().min(1).max(128).describe("what is chosen: a name of the user's");
-const contextSchema = z
-  .record(z.string().max(64), z.union([z.string().max(256), z.number(), z.boolean(), z.null()]))
-  .refine((context) => Object.keys(context).length <= 32, "at most 32 keys");
-const candidate = z.object({ id: z.string().min(1).max(128), features: z.record(z.string(), z.unknown()).optional() });
-const reply = z.object({
-  decision_id: z.string(),
-  choice: z.string(),
-  probability: z.number().describe("of this choice, when it was made"),
-  scores: z.record(z.string(), z.number()).describe("what the policy thought of each candidate; higher is better"),
-  reason: z.string().describe("why this one"),
-  policy: z.string(),
-  version: z.string(),
+const selectRequest = z.strictObject({
+  slot: slotName,
+  context: contextFeatures.default({}),
+  candidates: z
+    .array(candidate)
+    .min(1)
+    .max(256)
+    .refine((candidates) => new Set(candidates.map(({ id }) => id)).size === candidates.length, "ids must be unique"),
+  policy: policyNames.default("best_so_far"),
 });
 
 export interface PolicyModuleOptions extends LedgerOptions {
@@ -41,6 +46,27 @@ export interface PolicyModuleOptions extends LedgerOptions {
 
 export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: PolicyModuleOptions = {}): Module<State> {
   const command = commandsOf<State>();
+
+  async function select(request: z.output<typeof selectRequest>, { state, context: daemon, meta }: Call<State>): Promise<Selecting> {
+    const { slot, context, candidates } = request;
+    const policy = policies[request.policy];
+    const odds = policy.odds(candidates, context, state.ledger.statistics(slot));
+    const index = draw(odds.probabilities, random());
+    const made = {
+      decision_id: daemon.newId(),
+      choice: candidates[index]?.id ?? "",
+      probability: odds.probabilities[index] ?? 0,
+      scores: Object.fromEntries(candidates.map(({ id }, position) => [id, odds.scores[position] ?? 0])),
+      reason: odds.reason(index),
+      policy: policy.name,
+      version: policy.version,
+    };
+    const event = { ...made, request: meta.id, slot, context, candidates };
+    const { seq } = await daemon.emit("policy:selected", event, meta, { id: made.decision_id });
+    state.lastSelection = Math.max(state.lastSelection, seq);
+    return { made, seq };
+  }
+
   return defineModule<State>({
     name: "policy",
     description: "Chooses among candidates by what their outcomes were, and logs every choice with its odds.",
@@ -48,37 +74,24 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
       "policy:select": command({
         description:
           "Chooses one of the candidates. The reply's decision_id joins the outcome to it. A request with the same id (ce-id) gets the same answer.",
-        input: z.strictObject({
-          slot,
-          context: contextSchema.default({}),
-          candidates: z
-            .array(candidate)
-            .min(1)
-            .max(256)
-            .refine((candidates) => new Set(candidates.map(({ id }) => id)).size === candidates.length, "ids must be unique"),
-          policy: policyNames.default("best_so_far"),
-        }),
-        output: reply,
-        async handle({ slot, context, candidates, policy: name }, { state, context: daemon, meta }) {
+        input: selectRequest,
+        output: choice,
+        async handle(request, call) {
+          const { state, context: daemon, meta } = call;
+          const { slot, candidates } = request;
           await state.ledger.caughtUp();
           const answered = state.ledger.answered(meta.id, slot, candidates);
-          if (answered !== undefined) return reply.parse(answered);
-          const policy = policies[name];
-          const odds = policy.odds(candidates, context, state.ledger.statistics(slot));
-          const index = draw(odds.probabilities, random());
-          const selected = {
-            decision_id: daemon.newId(),
-            choice: candidates[index]?.id ?? "",
-            probability: odds.probabilities[index] ?? 0,
-            scores: Object.fromEntries(candidates.map(({ id }, position) => [id, odds.scores[position] ?? 0])),
-            reason: odds.reason(index),
-            policy: policy.name,
-            version: policy.version,
-          };
-          const event = { ...selected, request: meta.id, slot, context, candidates };
-          const { seq } = await daemon.emit("policy:selected", event, meta, { id: selected.decision_id });
-          state.lastSelection = Math.max(state.lastSelection, seq);
-          return selected;
+          if (answered !== undefined) return choice.parse(answered);
+          const key = JSON.stringify([meta.id, slot, candidates.map(({ id }) => id)]);
+          const underWay = state.selecting.get(key);
+          if (underWay !== undefined) return (await underWay).made;
+          const selecting = select(request, call);
+          state.selecting.set(key, selecting);
+          selecting
+            .then(({ seq }) => state.ledger.reached(seq, daemon.signal))
+            .catch(() => undefined)
+            .finally(() => state.selecting.delete(key));
+          return (await selecting).made;
         },
       }),
       "policy:outcome": command({
@@ -131,7 +144,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
       "policy:stats": command({
         description: "What was selected and how it was rewarded, by slot and candidate.",
         reads: true,
-        input: z.strictObject({ slot: slot.optional() }),
+        input: z.strictObject({ slot: slotName.optional() }),
         output: z.object({
           slots: z.array(
             z.object({
@@ -152,24 +165,22 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
     events: {
       "policy:selected": {
         description: "A choice was made, with the odds it had.",
-        schema: reply.extend({ request: z.string(), slot: z.string(), context: contextSchema, candidates: z.array(candidate) }),
+        schema: selected,
       },
       "policy:outcome_recorded": {
         description: "A selection got its outcome.",
-        schema: z.object({
-          decision_id: z.string(),
-          slot: z.string(),
-          choice: z.string(),
-          reward: z.number(),
-          success: z.boolean().optional(),
-          cost: z.number().optional(),
-          latency_ms: z.number().optional(),
-        }),
+        schema: recorded,
       },
     },
     async start(context) {
       const ledger = await Ledger.open(context, ledgerOptions);
-      return { ledger, settling: new Map(), lastSelection: 0, [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose]() };
+      return {
+        ledger,
+        selecting: new Map(),
+        settling: new Map(),
+        lastSelection: 0,
+        [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
+      };
     },
   });
 }

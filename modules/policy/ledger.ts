@@ -7,27 +7,9 @@
  * 3. Memory is bounded: the last 50 000 selections are remembered; an outcome for an older one comes too late.
  */
 import type { EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
+import type { Candidate } from "./policies/policy.ts";
+import type { Recorded, Selected } from "./schema.ts";
 import { type Context, SlotStatistics, type StatisticsSnapshot } from "./statistics.ts";
-
-export interface Selected {
-  readonly decision_id: string;
-  /** Id of the request that it answered. */
-  readonly request: string;
-  readonly slot: string;
-  readonly context: Context;
-  readonly candidates: readonly { readonly id: string }[];
-  readonly choice: string;
-  readonly probability: number;
-  readonly scores: Readonly<Record<string, number>>;
-  readonly reason: string;
-  readonly policy: string;
-  readonly version: string;
-}
-
-export interface Recorded {
-  readonly decision_id: string;
-  readonly reward: number;
-}
 
 interface Remembered {
   readonly slot: string;
@@ -108,7 +90,7 @@ export class Ledger implements AsyncDisposable {
   }
 
   /** What a request with this id was answered, if it asked the same. */
-  answered(request: string, slot: string, candidates: Selected["candidates"]): Selected | undefined {
+  answered(request: string, slot: string, candidates: readonly Candidate[]): Selected | undefined {
     const selected = this.#requests.get(request);
     const isSame = selected?.slot === slot && identity(selected.candidates) === identity(candidates);
     return isSame ? selected : undefined;
@@ -191,7 +173,7 @@ export class Ledger implements AsyncDisposable {
   }
 }
 
-const identity = (candidates: Selected["candidates"]): string => JSON.stringify(candidates.map(({ id }) => id));
+const identity = (candidates: readonly Candidate[]): string => JSON.stringify(candidates.map(({ id }) => id));
 
 /** Adds an entry and drops the oldest when there are too many. */
 function keep<Value>(entries: Map<string, Value>, key: string, value: Value, maximum: number): void {

@@ -29,6 +29,29 @@ interface Selected {
 }
 
 describe("policy:select", () => {
+  it("makes one decision for a request that is repeated at once, together or in turn", async () => {
+    await using policy = await start();
+    const ask = (id: string, slot = "lamp") => policy.call<Selected>("policy:select", { slot, candidates }, { meta: { id } });
+    const [first, second] = await Promise.all([ask("run/1"), ask("run/1")]);
+    assert.deepEqual([second, await ask("run/1")], [first, first]);
+    const others = await Promise.all([ask("run/2"), ask("run/1", "another slot")]);
+    assert.equal(new Set([first, ...others].map(({ decision_id }) => decision_id)).size, 3);
+    assert.equal(policy.log.ofType("policy:selected").length, 3);
+  });
+
+  it("chooses anew where the log refused the choice", async () => {
+    await using policy = await start();
+    const append = policy.log.append.bind(policy.log);
+    const ask = () => policy.call<Selected>("policy:select", { slot: "lamp", candidates }, { meta: { id: "run/1" } });
+    policy.log.append = () => {
+      throw new CodedError("EVENT_LOG_UNAVAILABLE", "full");
+    };
+    await Promise.all([ask(), ask()].map((asked) => assert.rejects(asked, failsWith("EVENT_LOG_UNAVAILABLE"))));
+    policy.log.append = append;
+    await ask();
+    assert.equal(policy.log.ofType("policy:selected").length, 1);
+  });
+
   it("tries every candidate before it trusts any, then mostly takes the best for the context", async () => {
     await using policy = await start({}, { random: seeded(1) });
     const best: Record<string, string> = { day: "red", night: "blue" };

@@ -1,0 +1,41 @@
+/** What selections and outcomes are made of, in commands and events. */
+import { z } from "zod";
+
+export const slotName = z.string().min(1).max(128).describe("what is chosen: a name of the user's");
+export const contextFeatures = z
+  .record(z.string().max(64), z.union([z.string().max(256), z.number(), z.boolean(), z.null()]))
+  .refine((context) => Object.keys(context).length <= 32, "at most 32 keys");
+export const candidate = z.object({ id: z.string().min(1).max(128), features: z.record(z.string(), z.unknown()).optional() });
+
+/** The reply of `policy:select`. */
+export const choice = z.object({
+  decision_id: z.string(),
+  choice: z.string(),
+  probability: z.number().describe("of this choice, when it was made"),
+  scores: z.record(z.string(), z.number()).describe("what the policy thought of each candidate; higher is better"),
+  reason: z.string().describe("why this one"),
+  policy: z.string(),
+  version: z.string(),
+});
+export type Choice = z.output<typeof choice>;
+
+/** The data of `policy:selected`. */
+export const selected = choice.extend({
+  request: z.string().describe("id of the request that it answered"),
+  slot: z.string(),
+  context: contextFeatures,
+  candidates: z.array(candidate),
+});
+export type Selected = z.output<typeof selected>;
+
+/** The data of `policy:outcome_recorded`. */
+export const recorded = z.object({
+  decision_id: z.string(),
+  slot: z.string(),
+  choice: z.string(),
+  reward: z.number(),
+  success: z.boolean().optional(),
+  cost: z.number().optional(),
+  latency_ms: z.number().optional(),
+});
+export type Recorded = z.output<typeof recorded>;
