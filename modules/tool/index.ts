@@ -1,7 +1,7 @@
 /** The domain `tool`: lists tools and calls them. A tool written for the daemon is one file in `library/`. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
-import { type Call, commandsOf, defineModule } from "../../daemon/module.ts";
+import { type Call, commandsOf, defineModule, type Module } from "../../daemon/module.ts";
 import { callTool } from "./call.ts";
 import { loadLibrary } from "./library.ts";
 import type { Tool } from "./tool.ts";
@@ -18,7 +18,7 @@ const maximumTimeout = 120;
 
 const outcome = { name: z.string(), duration_ms: z.number() };
 
-export default defineModule<State>({
+const module: Module<State> = defineModule<State>({
   name: "tool",
   description: "Tools that agents, patterns and clients call.",
   commands: {
@@ -82,9 +82,11 @@ export default defineModule<State>({
     },
   },
   async start() {
-    return { tools: await loadLibrary(), async [Symbol.asyncDispose]() {} };
+    return { tools: await loadLibrary(Object.keys(module.commands)), async [Symbol.asyncDispose]() {} };
   },
 });
+
+export default module;
 
 const describe = ({ name, description, parameters, returns, idempotent, timeout }: Tool) => ({
   name,

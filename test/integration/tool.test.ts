@@ -113,15 +113,18 @@ describe("tool:call", () => {
 });
 
 describe("the library of tools", () => {
-  it("names the file that is not a tool, or is named otherwise than its tool", async () => {
+  it("names the file that is not a tool, is named otherwise than its tool, or as a command", async () => {
     const library = await mkdtemp(join(tmpdir(), "reprise-library-"));
-    const load = () => loadLibrary(pathToFileURL(`${library}/`));
+    const load = () => loadLibrary(Object.keys(toolModule.commands), pathToFileURL(`${library}/`));
     try {
       await writeFile(join(library, "other.ts"), 'export default { name: "mine", run() {} };');
       await assert.rejects(load(), /other\.ts holds a tool that is named mine/);
       await rm(join(library, "other.ts"));
       await writeFile(join(library, "another.ts"), "export const nothing = 1;");
       await assert.rejects(load(), /another\.ts does not default-export a tool/);
+      await rm(join(library, "another.ts"));
+      await writeFile(join(library, "call.ts"), 'export default { name: "call", run() {} };');
+      await assert.rejects(load(), /call\.ts holds a tool that is named as the command tool:call/);
     } finally {
       await rm(library, { recursive: true });
     }
