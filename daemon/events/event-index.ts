@@ -75,9 +75,10 @@ export class EventIndex implements Disposable {
   #indexed: number;
   /** When it last was at the end of the log, in milliseconds since the epoch. Before the first time, rows may be long missing. */
   #completeAt = 0;
-  /** Under way, or done. It may have asked for the end of the log before what its later callers know to be stored. */
+  /** The last in turn. A catch-up under way may have asked for the end of the log before what later callers know to be stored. */
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
+  #ticking = false;
   #closed = false;
 
   constructor(options: { file: string; log: EventLog; logger: Logger }) {
@@ -141,11 +142,9 @@ export class EventIndex implements Disposable {
 
   /** Indexes everything that the log holds now; callers that come while it is under way share one more. */
   catchUp(): Promise<void> {
-    this.#next ??= this.#current.then(() => {
+    this.#next ??= this.#inTurn(() => {
       this.#next = undefined;
-      const catchingUp = this.#catchUp();
-      this.#current = catchingUp.catch(() => {});
-      return catchingUp;
+      return this.#catchUp();
     });
     return this.#next;
   }
@@ -177,21 +176,26 @@ export class EventIndex implements Disposable {
   }
 
   async #tick(): Promise<void> {
+    if (this.#ticking) return;
+    this.#ticking = true;
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, this.#utilization);
     this.#utilization = now;
     const late = Date.now() - this.#completeAt > longestLag;
-    await (utilization < busy || late ? this.catchUp() : this.#indexOneBatch());
+    await (utilization < busy || late ? this.catchUp() : this.#inTurn(() => this.#indexBatch())).finally(() => {
+      this.#ticking = false;
+    });
   }
 
-  /** Waits its turn like a catch-up. */
-  #indexOneBatch(): Promise<void> {
-    const batch = this.#current.then(async () => {
-      const last = await this.#log.lastSequence();
-      await this.#indexUpTo(Math.min(last, this.#indexed + batchSize));
-    });
-    this.#current = batch.catch(() => {});
-    return batch;
+  async #indexBatch(): Promise<void> {
+    const last = await this.#log.lastSequence();
+    await this.#indexUpTo(Math.min(last, this.#indexed + batchSize));
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#current.then(work);
+    this.#current = done.catch(() => {});
+    return done;
   }
 
   async #indexUpTo(last: number): Promise<void> {

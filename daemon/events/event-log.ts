@@ -36,8 +36,8 @@ export interface Append {
   readonly deduplicate: boolean;
 }
 
-/** What a projection may have waiting; the library holds at most a hundred messages besides. Above the largest message. */
-const prefetchedBytes = 8 * 1024 * 1024;
+/** How many of the largest events a projection may have waiting; of smaller ones the library asks for a hundred at a time. */
+const prefetched = 8;
 /** What a range is read in. */
 const page = { count: 1_000, bytes: 8 * 1024 * 1024 };
 /** Events that are fetched at once by their sequences: each may have 1 MB. */
@@ -123,14 +123,14 @@ export class EventLog {
 
   /** Starts an in-order reader; see ProjectionOptions. */
   async project(options: ProjectionOptions, signal: AbortSignal): Promise<Projection> {
-    const { client, subjects } = this.#options;
+    const { client, subjects, largestEvent } = this.#options;
     const after = options.after?.log === this.identity ? options.after.seq : 0;
     const consumer = await client.consumers.get(subjects.streams.events, {
       filter_subjects: options.types.map((type) => subjects.event(type)),
       ...(after > 0 ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: after + 1 } : { deliver_policy: DeliverPolicy.All }),
     } as OrderedConsumerOptions);
     const { num_pending: pending } = await consumer.info();
-    const messages = await consumer.consume({ max_bytes: prefetchedBytes });
+    const messages = await consumer.consume({ max_bytes: prefetched * largestEvent });
     return new LogProjection(messages, options, { position: after, pending, identity: this.identity, signal, log: this.#options.log });
   }
 
