@@ -1,23 +1,26 @@
 /** What a pattern will do, read from its text alone: the reply of `orchestration:explain`. Pure. */
+import { z } from "zod";
 import { emitTarget, toolTarget } from "../../daemon/capabilities.ts";
 import { type Expression, type Statement, walk } from "./language/ast.ts";
 import { type Pattern, problemsOf } from "./pattern.ts";
 
-export interface Explanation {
-  statements: { line: number; column: number; kind: string; source: string }[];
-  judgement_points: { line: number; column: number; text: string; required: boolean }[];
-  /** Names that are only known while it runs are shown as they are written. */
-  events: string[];
-  commands: string[];
-  tools: string[];
-  slots: string[];
-  /** What a player must be allowed to do to play all of it. */
-  capabilities: string[];
-  warnings: { line: number; column: number; message: string; suggestion?: string }[];
-  /** What keeps it from being played by the scripted interpreter. */
-  problems: { line: number; column: number; message: string; statement?: string }[];
-  playable: boolean;
-}
+const place = { line: z.number(), column: z.number() };
+
+export const explanation = z.object({
+  statements: z.array(z.object({ ...place, kind: z.string(), source: z.string() })),
+  judgement_points: z.array(z.object({ ...place, text: z.string(), required: z.boolean() })),
+  events: z.array(z.string()).describe("names that are only known while it runs are shown as they are written"),
+  commands: z.array(z.string()),
+  tools: z.array(z.string()),
+  slots: z.array(z.string()),
+  capabilities: z.array(z.string()).describe("what a player must be allowed to do to play all of it"),
+  warnings: z.array(z.object({ ...place, message: z.string(), suggestion: z.string().optional() })),
+  problems: z
+    .array(z.object({ ...place, message: z.string(), statement: z.string().optional() }))
+    .describe("what keeps it from being played by the scripted interpreter"),
+  playable: z.boolean(),
+});
+export type Explanation = z.output<typeof explanation>;
 
 export function explain(pattern: Pattern): Explanation {
   const { statements, warnings } = pattern.strategy;

@@ -2,50 +2,15 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { commandsOf, defineModule } from "../../daemon/module.ts";
-import { explain } from "./explain.ts";
+import { explain, explanation } from "./explain.ts";
+import { limits } from "./interpreter/limits.ts";
 import { loadPattern, patternOf } from "./pattern.ts";
 import { openRuns, type Runs } from "./runs.ts";
+import { capabilities, identity, runRecord, runState, runStatus, startRequest, stepError, usage } from "./schema.ts";
 
 const command = commandsOf<Runs>();
 
-const identity = {
-  run_id: z.string(),
-  agent_id: z.string().optional(),
-  parent_run: z.string().optional(),
-  pattern: z.string(),
-  version: z.string(),
-  commit: z.string(),
-};
-const usage = z.object({ steps: z.number(), milliseconds: z.number().describe("time in which the run was played") });
-const stepError = z.object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()) });
 const ended = { ...identity, steps: z.number(), usage, duration_ms: z.number() };
-const state = z.enum(["running", "completed", "failed", "cancelled"]);
-
-const budget = z.strictObject({
-  steps: z.number().int().positive().max(1_000_000).optional().describe("events, commands, tools, choices, decisions, waits"),
-  seconds: z.number().positive().max(604_800).optional(),
-  depth: z.number().int().positive().max(16).optional().describe("runs started by runs"),
-});
-const limits = budget.required();
-
-const record = z.object({
-  ...identity,
-  name: z.string().optional(),
-  state,
-  depth: z.number(),
-  started_at: z.string(),
-  ended_at: z.string().optional(),
-});
-const runStatus = record.extend({
-  result: z.unknown().optional(),
-  error: stepError.optional(),
-  judgements: z.array(z.object({ line: z.number(), text: z.string() })).optional(),
-  steps: z.number(),
-  usage,
-});
-
-const place = { line: z.number(), column: z.number() };
-const capabilities = z.array(z.string());
 const runId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "expected the run_id of a reply");
 /** Longest wait of `orchestration:status`. */
 const maximumWait = 600;
@@ -56,17 +21,8 @@ export default defineModule<Runs>({
   commands: {
     "orchestration:start": command({
       description: "Starts a run of a pattern, at the pattern's present commit.",
-      input: z.strictObject({
-        pattern: z.string(),
-        profile: z.string().optional().describe("its capabilities bound those of the run"),
-        inputs: z.record(z.string(), z.unknown()).optional().describe("values of the pattern's variables"),
-        interpreter: z.enum(["scripted", "llm", "hybrid"]).default("scripted"),
-        budget: budget.optional(),
-        capabilities: capabilities.optional().describe("allows less than pattern, profile and caller do"),
-        agent_id: z.string().optional(),
-        name: z.string().max(200).optional(),
-      }),
-      output: record.extend({ capabilities: capabilities.optional() }),
+      input: startRequest,
+      output: runRecord.extend({ capabilities: capabilities.optional() }),
       handle({ interpreter, ...request }, { state, caller, meta }) {
         if (interpreter !== "scripted") {
           throw new CodedError("PATTERN_INVALID", `The interpreter ${interpreter} is not available yet; use scripted.`, { interpreter });
@@ -86,12 +42,12 @@ export default defineModule<Runs>({
       description: "Lists runs, the latest first: all open ones and up to 1000 that ended.",
       reads: true,
       input: z.strictObject({
-        state: state.optional(),
+        state: runState.optional(),
         pattern: z.string().optional(),
         agent_id: z.string().optional(),
         limit: z.number().int().min(1).max(1000).default(100),
       }),
-      output: z.object({ runs: z.array(record) }),
+      output: z.object({ runs: z.array(runRecord) }),
       handle: (filter, { state }) => ({ runs: state.list(filter) }),
     }),
     "orchestration:cancel": command({
@@ -125,18 +81,7 @@ export default defineModule<Runs>({
       description: "Reads a pattern and tells its statements, judgement points, events, and the capabilities it needs.",
       reads: true,
       input: z.strictObject({ pattern: z.string().optional(), content: z.string().optional().describe("YAML of a pattern") }),
-      output: z.object({
-        statements: z.array(z.object({ ...place, kind: z.string(), source: z.string() })),
-        judgement_points: z.array(z.object({ ...place, text: z.string(), required: z.boolean() })),
-        events: z.array(z.string()),
-        commands: z.array(z.string()),
-        tools: z.array(z.string()),
-        slots: z.array(z.string()),
-        capabilities,
-        warnings: z.array(z.object({ ...place, message: z.string(), suggestion: z.string().optional() })),
-        problems: z.array(z.object({ ...place, message: z.string(), statement: z.string().optional() })),
-        playable: z.boolean(),
-      }),
+      output: explanation,
       async handle({ pattern, content }, { context }) {
         if (pattern !== undefined && content === undefined) return explain(await loadPattern(context, pattern));
         if (pattern === undefined && content !== undefined) return explain(patternOf(content));

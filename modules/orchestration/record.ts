@@ -2,6 +2,7 @@
 import type { MessageMeta } from "../../daemon/module.ts";
 import type { StepError, StepResult, StepsEntry } from "./interpreter/journal.ts";
 import type { Limits } from "./interpreter/limits.ts";
+import type { EndState, PassedJudgement, RunRecord, Usage } from "./schema.ts";
 
 /** The first entry: all that a run is played from, so that a resumed run is the same run (invariant 6). */
 export interface StartedEntry {
@@ -23,15 +24,6 @@ export interface StartedEntry {
   readonly cause: Omit<MessageMeta, "id">;
 }
 
-export type EndState = "completed" | "failed" | "cancelled";
-export type RunState = "running" | EndState;
-
-export interface Usage {
-  readonly steps: number;
-  /** Time in which it was played. */
-  readonly milliseconds: number;
-}
-
 export interface EndedEntry {
   readonly type: "ended";
   readonly at: string;
@@ -42,24 +34,10 @@ export interface EndedEntry {
   /** Of the last steps. */
   readonly results?: readonly StepResult[];
   /** Judgement points that were passed, each line once. */
-  readonly judgements: { line: number; text: string }[];
+  readonly judgements: PassedJudgement[];
 }
 
 export type RunEntry = StartedEntry | StepsEntry | EndedEntry;
-
-/** One per run in the module's state: which runs are open, and what the latest were. */
-export interface RunRecord {
-  readonly run_id: string;
-  readonly agent_id?: string;
-  readonly name?: string;
-  readonly pattern: string;
-  readonly version: string;
-  readonly commit: string;
-  readonly state: RunState;
-  readonly depth: number;
-  readonly started_at: string;
-  readonly ended_at?: string;
-}
 
 export const recordOf = (started: StartedEntry, ended?: EndedEntry): RunRecord => ({
   run_id: started.run_id,

@@ -7,37 +7,9 @@ import { retry } from "../../daemon/retry.ts";
 import { type StepError, stepErrorOf } from "./interpreter/journal.ts";
 import { defaultLimits, type Limits, limitExceeded } from "./interpreter/limits.ts";
 import { assertPlayable, loadPattern, type Pattern } from "./pattern.ts";
-import {
-  causeOf,
-  type EndedEntry,
-  endedEventId,
-  type RunEntry,
-  type RunRecord,
-  type RunState,
-  recordOf,
-  type StartedEntry,
-  startedEventId,
-  type Usage,
-} from "./record.ts";
+import { causeOf, type EndedEntry, endedEventId, type RunEntry, recordOf, type StartedEntry, startedEventId } from "./record.ts";
 import { Cancelled, playRun, type RunHandle, Suspended } from "./run.ts";
-
-export interface StartRequest {
-  readonly pattern: string;
-  readonly profile?: string;
-  readonly inputs?: Record<string, unknown>;
-  readonly budget?: Partial<Limits>;
-  readonly capabilities?: readonly string[];
-  readonly agent_id?: string;
-  readonly name?: string;
-}
-
-export interface RunStatus extends RunRecord {
-  readonly result?: unknown;
-  readonly error?: EndedEntry["error"];
-  readonly judgements?: EndedEntry["judgements"];
-  readonly steps: number;
-  readonly usage: Usage;
-}
+import type { RunRecord, RunState, RunStatus, StartRequest, Usage } from "./schema.ts";
 
 export interface Runs extends AsyncDisposable {
   start(request: StartRequest, caller: Caller, meta: MessageMeta): Promise<RunRecord & { capabilities?: string[] }>;

@@ -1,14 +1,13 @@
 /** What a run may use up before it is stopped (invariant 8). */
+import { z } from "zod";
 import { CodedError } from "../../../daemon/errors.ts";
 
-export interface Limits {
-  /** Effects: events, commands, tools, choices, outcomes, decisions, waits. */
-  readonly steps: number;
-  /** Seconds that the run is played. */
-  readonly seconds: number;
-  /** Runs started by runs, counted from the first, which has depth 1. */
-  readonly depth: number;
-}
+export const limits = z.strictObject({
+  steps: z.number().int().positive().max(1_000_000).describe("effects: events, commands, tools, choices, outcomes, decisions, waits"),
+  seconds: z.number().positive().max(604_800).describe("time in which the run is played"),
+  depth: z.number().int().positive().max(16).describe("runs started by runs, counted from the first, which has depth 1"),
+});
+export type Limits = Readonly<z.output<typeof limits>>;
 
 /** For scripted runs; those with models get smaller ones. */
 export const defaultLimits: Limits = { steps: 10_000, seconds: 600, depth: 4 };
