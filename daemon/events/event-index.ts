@@ -70,6 +70,7 @@ export class EventIndex implements Disposable {
   readonly #insert: StatementSync;
   readonly #byId: StatementSync;
   readonly #everyType: StatementSync;
+  readonly #timeBounds: StatementSync;
   readonly #timer: NodeJS.Timeout;
   #utilization = performance.eventLoopUtilization();
   #indexed: number;
@@ -90,6 +91,7 @@ export class EventIndex implements Disposable {
     this.#forgetOtherLogs();
     this.#insert = this.#database.prepare("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)");
     this.#byId = this.#database.prepare("SELECT seq FROM events WHERE id = ? ORDER BY seq LIMIT 1");
+    this.#timeBounds = this.#database.prepare("SELECT min(seq) AS first, max(seq) AS last FROM events WHERE time >= ? AND time < ?");
     this.#everyType = this.#database.prepare(everyType);
     this.#indexed = Number(this.#database.prepare("SELECT max(seq) AS last FROM events").get()?.last ?? 0);
     this.#timer = setInterval(() => {
@@ -106,8 +108,10 @@ export class EventIndex implements Disposable {
   /** Sequences that match, ascending. */
   async query(query: IndexQuery): Promise<number[]> {
     await this.catchUp();
+    const { since = Number.MIN_SAFE_INTEGER, until = Number.MAX_SAFE_INTEGER } = query;
+    let { after = 0 } = query;
     const conditions: string[] = ["seq > ?"];
-    const values: SQLInputValue[] = [query.after ?? 0];
+    const values: SQLInputValue[] = [];
     const add = (condition: string, value: SQLInputValue | undefined) => {
       if (value === undefined) return;
       conditions.push(condition);
@@ -116,14 +120,22 @@ export class EventIndex implements Disposable {
     add("run = ?", query.run);
     add("correlation = ?", query.correlation);
     add("causation = ?", query.causation);
-    add("time >= ?", query.since);
-    add("time < ?", query.until);
+    if (query.since !== undefined || query.until !== undefined) {
+      // Sequences follow the time but for a little, so between their bounds hardly a row is refused. The plus: as below.
+      const bounds = this.#timeBounds.get(since, until);
+      if (bounds?.first == null) return [];
+      after = Math.max(after, Number(bounds.first) - 1);
+      add("seq <= ?", bounds.last);
+      add("+time >= ?", since);
+      add("+time < ?", until);
+    }
+    values.unshift(after);
     const select = () => `SELECT seq FROM events WHERE ${conditions.join(" AND ")}`;
     const few = query.run ?? query.correlation ?? query.causation;
     const types = few === undefined && query.types !== undefined ? this.#typesOf(query.types) : undefined;
     if (types === undefined) {
       if (query.types !== undefined) {
-        // GLOB's only special character in a name pattern is our own `*`. The plus keeps the query from the index by type.
+        // GLOB's only special character in a name pattern is our own `*`. The plus keeps SQLite from the index by type: it would sort.
         conditions.push(`(${query.types.map(() => "+type GLOB ?").join(" OR ")})`);
         values.push(...query.types);
       }

@@ -77,6 +77,19 @@ test("a query by patterns of types gives those that match, in log order, from it
   assert.deepEqual(await index.query({ ...asked, types: ["c:*"], correlation: "event-1" }), []);
 });
 
+test("a query by time takes its start and leaves its end, also where times are out of order", async () => {
+  const stored = events(100);
+  [stored[49], stored[50]] = [
+    { ...event(50), time: event(51).time },
+    { ...event(51), time: event(50).time },
+  ];
+  using index = indexOf(stored);
+  assert.deepEqual(await index.query({ since: 49, until: 51, limit: 10 }), [49, 51]);
+  assert.deepEqual(await index.query({ types: ["a:*"], since: 99, limit: 10 }), [99, 100]);
+  assert.deepEqual(await index.query({ types: ["a:b"], until: 3, limit: 10 }), [1, 2]);
+  assert.deepEqual(await index.query({ since: 200, limit: 10 }), []);
+});
+
 test("a pattern that matches a great many types is answered too", async () => {
   using index = indexOf(events(500, (seq) => `a:t${seq % 250}`));
   assert.equal((await index.query({ types: ["a:*"], limit: 1_000 })).length, 500);
