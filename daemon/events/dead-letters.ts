@@ -1,7 +1,8 @@
 /** Dead letters: events that a listener could not handle, each with its reason, until they are redriven. Stream DEAD. */
-import { JetStreamApiError, type JetStreamClient, type JetStreamManager, type StoredMsg } from "@nats-io/jetstream";
+import type { JetStreamClient, JetStreamManager, StoredMsg } from "@nats-io/jetstream";
 import { CodedError } from "../errors.ts";
 import type { Caller, EventRecord } from "../module.ts";
+import { readStored } from "../nats/stored-messages.ts";
 import type { Subjects } from "../nats/subjects.ts";
 import type { Seal } from "../seal.ts";
 
@@ -30,6 +31,9 @@ export interface StoredDeadLetter extends DeadLetter {
   readonly id: string;
 }
 
+/** Bytes of a page: replies stay well under NATS's payload limit. */
+const largestPage = 512 * 1024;
+
 export class DeadLetters {
   readonly #client: JetStreamClient;
   readonly #manager: JetStreamManager;
@@ -43,32 +47,43 @@ export class DeadLetters {
     this.#seal = options.seal;
   }
 
+  /**
+   * Once an event and listener, also when the daemon ends before it acknowledges the event and gives it up again. That no second
+   * letter appears after a redrive is right: a letter is removed only when its event was handled.
+   */
   async add(letter: DeadLetter): Promise<void> {
-    const subject = this.#subjects.dead(letter.listener);
-    await this.#client.publish(subject, this.#seal.close(subject, letter));
+    const { listener, event } = letter;
+    const subject = this.#subjects.dead(listener);
+    // The time tells apart schedules under one id, which have no sequence. Sealed: nobody can guess it and take it first.
+    const msgID = this.#seal.close(`${subject}#${event.seq}#${event.id}#${event.time}`, null);
+    await this.#client.publish(subject, this.#seal.close(subject, letter), { msgID });
   }
 
-  /** Oldest first, those after `cursor`. */
+  /** Oldest first, those after `cursor`; at most `limit`, fewer when they are large, but one if there is any. */
   async list(options: { listener?: string; limit: number; cursor?: string }): Promise<{ letters: StoredDeadLetter[]; cursor?: string }> {
     const letters: StoredDeadLetter[] = [];
     const subject = this.#subjects.dead(options.listener ?? "*");
     let seq = Number(options.cursor ?? 0) + 1;
-    while (letters.length < options.limit) {
-      const stored = await this.#manager.direct.getMessage(this.#subjects.streams.dead, { seq, next_by_subj: subject }).catch(absent);
-      if (stored == null) return { letters };
-      const letter = this.#open(stored);
-      if (letter !== undefined) letters.push(letter);
-      seq = stored.seq + 1;
+    let bytes = 0;
+    for (;;) {
+      const count = options.limit - letters.length;
+      const messages = await readStored(this.#manager, this.#subjects.streams.dead, { seq, subject, count, bytes: largestPage });
+      if (messages.length === 0) return { letters };
+      for (const stored of messages) {
+        bytes += stored.data.length;
+        if (letters.length > 0 && bytes > largestPage) return { letters, cursor: String(seq - 1) };
+        const letter = this.#open(stored);
+        if (letter !== undefined) letters.push(letter);
+        seq = stored.seq + 1;
+        if (letters.length === options.limit) return { letters, cursor: String(seq - 1) };
+      }
     }
-    return { letters, cursor: String(seq - 1) };
   }
 
   /** @throws CodedError DEAD_LETTER_NOT_FOUND */
   async get(id: string): Promise<StoredDeadLetter> {
-    const stored = /^\d{1,15}$/.test(id)
-      ? await this.#manager.direct.getMessage(this.#subjects.streams.dead, { seq: Number(id) }).catch(absent)
-      : undefined;
-    const letter = stored == null ? undefined : this.#open(stored);
+    const stored = /^\d{1,15}$/.test(id) ? await this.#manager.direct.getMessage(this.#subjects.streams.dead, { seq: Number(id) }) : null;
+    const letter = stored === null ? undefined : this.#open(stored);
     if (letter === undefined) throw new CodedError("DEAD_LETTER_NOT_FOUND", `no dead letter has the id ${id}`, { id });
     return letter;
   }
@@ -81,10 +96,4 @@ export class DeadLetters {
   async remove(id: string): Promise<void> {
     await this.#manager.streams.deleteMessage(this.#subjects.streams.dead, Number(id), false);
   }
-}
-
-/** nats.js reports a missing message as null or as an error with code 404, depending on the call. */
-function absent(error: unknown): undefined {
-  if (error instanceof JetStreamApiError && error.status === 404) return undefined;
-  throw error;
 }
