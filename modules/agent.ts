@@ -6,6 +6,7 @@ import {
   type Call,
   type Caller,
   commandsOf,
+  type Delivered,
   defineModule,
   type EventRecord,
   type MessageMeta,
@@ -112,7 +113,7 @@ export default defineModule<Agents>({
   listens: {
     "orchestration:completed": (event, call) => onRunEnded("completed", event, call),
     "orchestration:failed": (event, call) => onRunEnded("failed", event, call),
-    "orchestration:cancelled": (event, call) => onRunEnded("terminated", event, call),
+    "orchestration:cancelled": (event, call) => onRunEnded("cancelled", event, call),
   },
   async start(context) {
     const agents = await context.state.entries<Agent>();
@@ -182,17 +183,27 @@ async function settleInTime(known: Known, context: ModuleContext, one: Agent, si
   await retry(() => settle(known, context, one), { signal, firstPause: 10, onFailure });
 }
 
-/** The daemon stopped while it spawned this agent, and answered nobody: its run ends, or it failed to begin. */
-async function settle(known: Known, context: ModuleContext, { agent_id, name, parent }: Agent): Promise<void> {
+/** The daemon stopped while it spawned this agent, and answered nobody: the run is cancelled, or never began. */
+async function settle(known: Known, context: ModuleContext, { agent_id }: Agent): Promise<void> {
+  const place = { agent: agent_id };
   const { runs } = await context.call<{ runs: { run_id: string }[] }>("orchestration:list", { agent_id });
-  for (const { run_id } of runs) await context.call("orchestration:cancel", { run_id }, { cause: { agent: agent_id } });
-  const found = known.agents.get(agent_id);
-  if (runs.length > 0 || found?.state !== "active") return;
+  for (const { run_id } of runs) {
+    const { state, result, error } = await context.call<RunEnd>("orchestration:cancel", { run_id }, { cause: place });
+    await finish(known, context, reachedBy[state], { agent_id, run_id, result, error }, place);
+  }
   const error = { code: "SHUTTING_DOWN", message: "The daemon stopped before the agent's run began." };
-  const about = { agent_id, ...(name && { name }), ...(parent && { parent }), error };
-  await context.emit("agent:failed", about, { agent: agent_id }, { id: endedEventId(agent_id) });
-  await end(known, context, found, "failed");
+  await finish(known, context, "failed", { agent_id, error }, place);
 }
+
+/** Reply of `orchestration:cancel`, as far as it is used here. */
+interface RunEnd {
+  readonly state: keyof typeof reachedBy;
+  readonly result?: unknown;
+  readonly error?: unknown;
+}
+
+/** How the end of a run is that of its agent. */
+const reachedBy = { completed: "completed", failed: "failed", cancelled: "terminated" } as const;
 
 interface StartedRun {
   readonly run_id: string;
@@ -237,23 +248,33 @@ async function loadProfile(context: ModuleContext, name: string): Promise<{ comm
   return { commit, capabilities: data.capabilities };
 }
 
-async function onRunEnded(
-  reached: "completed" | "failed" | "terminated",
-  { data }: EventRecord,
-  { state, context, meta }: { state: Agents; context: ModuleContext; meta: MessageMeta },
+async function onRunEnded(state: keyof typeof reachedBy, { data }: EventRecord, { state: known, context, meta }: Delivered<Agents>) {
+  const { agent_id, run_id, result, error } = data as Ending;
+  if (agent_id !== undefined) await finish(known, context, reachedBy[state], { agent_id, run_id, result, error }, placeOf(meta, agent_id));
+}
+
+interface Ending {
+  readonly agent_id: string;
+  readonly run_id?: string | undefined;
+  readonly result?: unknown;
+  readonly error?: unknown;
+}
+
+/** Tells how an active agent ended, once. */
+async function finish(
+  known: Known,
+  context: ModuleContext,
+  reached: Exclude<Agent["state"], "active">,
+  { agent_id, run_id, result, error }: Ending,
+  place: Partial<MessageMeta>,
 ): Promise<void> {
-  const { agent_id, run_id, result, error } = data as { agent_id?: string; run_id: string; result?: unknown; error?: unknown };
-  const found = agent_id === undefined ? undefined : state.agents.get(agent_id);
-  if (found === undefined || found.state !== "active") return;
-  const about = {
-    agent_id: found.agent_id,
-    run_id,
-    ...(found.name && { name: found.name }),
-    ...(found.parent && { parent: found.parent }),
-  };
+  const found = known.agents.get(agent_id);
+  if (found?.state !== "active") return;
+  const { name, parent } = found;
+  const about = { agent_id, ...(run_id && { run_id }), ...(name && { name }), ...(parent && { parent }) };
   const detail = reached === "completed" ? { result } : reached === "failed" ? { error } : {};
-  await context.emit(`agent:${reached}`, { ...about, ...detail }, placeOf(meta, found.agent_id), { id: endedEventId(found.agent_id) });
-  await end(state, context, found, reached);
+  await context.emit(`agent:${reached}`, { ...about, ...detail }, place, { id: endedEventId(agent_id) });
+  await end(known, context, known.agents.get(agent_id) ?? found, reached);
 }
 
 /** Children first, so that none outlives the one that answers for it. */
@@ -264,14 +285,7 @@ async function terminate(agent_id: string, call: Call<Agents>): Promise<string[]
   const found = find(state, agent_id);
   if (found.state !== "active") return terminated;
   if (found.run_id !== undefined) await context.call("orchestration:cancel", { run_id: found.run_id }, { cause: placeOf(meta, agent_id) });
-  const about = {
-    agent_id,
-    ...(found.run_id && { run_id: found.run_id }),
-    ...(found.name && { name: found.name }),
-    ...(found.parent && { parent: found.parent }),
-  };
-  await context.emit("agent:terminated", about, placeOf(meta, agent_id), { id: endedEventId(agent_id) });
-  await end(state, context, find(state, agent_id), "terminated");
+  await finish(state, context, "terminated", { agent_id, run_id: found.run_id }, placeOf(meta, agent_id));
   return [...terminated, agent_id];
 }
 
