@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
-import agent from "../../modules/agent.ts";
+import agent from "../../modules/agent/index.ts";
 import { createStateStore, startModule, type TestHandler, type TestOptions } from "../harness/module-context.ts";
 
 interface Started {
