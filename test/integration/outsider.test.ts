@@ -115,6 +115,7 @@ for (const [who, open] of Object.entries(scenes)) {
     });
 
     it("has no say through the headers of an emit", async () => {
+      await settled();
       const held = async () => (await manager.streams.info("EVENTS")).state.messages;
       const before = await held();
       const heads: Record<string, string>[] = [
