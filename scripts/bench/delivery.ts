@@ -17,7 +17,7 @@ const batch = 500;
 interface Report {
   count: number;
   times: Record<string, number>;
-  resident: number;
+  used: number;
 }
 
 export async function delivery(): Promise<Figure[]> {
@@ -57,14 +57,14 @@ async function sustained(): Promise<Figure[]> {
   const start = performance.now();
   for (let part = 0; part < 10; part++) {
     await throughput(events / batch / 10, 4, () => client.request("event:emit", body, { timeout: 30_000 }));
-    memory.push((await report(client)).resident / 2 ** 20);
+    memory.push((await report(client)).used / 2 ** 20);
   }
-  while ((await report(client)).count < events) await pause(20);
+  while ((await report(client)).count < events) await pause(50);
   const rate = (events / (performance.now() - start)) * 1000;
   await client.close();
   await daemon[Symbol.asyncDispose]();
   await rm(data, { recursive: true, force: true });
-  // The first part fills caches and the heap's working size; after it memory must not follow the number of events.
+  // The first parts fill caches; after them memory must not follow the number of events.
   const [, early = 0] = memory;
   const growth = (memory.at(-1) ?? 0) - early;
   return [

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type JetStreamClient, jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { connectAsDaemon, type DaemonProcess, startDaemonProcess } from "../../test/harness/daemon-process.ts";
+import { startEcho } from "./echo-process.ts";
 import type { Figure } from "./main.ts";
 import { compare, latency, rateFigure, throughput, timeFigure } from "./measure.ts";
 import { startRelaxedServer } from "./relaxed-server.ts";
@@ -23,6 +24,7 @@ interface Sides {
 export async function emitAlways(): Promise<Figure[]> {
   await using daemon = await startDaemonProcess();
   const connection = await connectAsDaemon(daemon);
+  await using _echo = await startEcho(daemon.url);
   const sides = await open(daemon, connection);
   const figures = await figuresOf("sync always", sides, { latencies: 200, throughputs: 4_000, p50: 1.8, rate: 1.0 });
   const batch = JSON.stringify({ events: Array.from({ length: 100 }, () => JSON.parse(request)) });
@@ -45,6 +47,7 @@ export async function emitRelaxed(): Promise<Figure[]> {
     await using server = await startRelaxedServer();
     await using daemon = await startDaemonProcess({ args: ["--nats-url", server.url], data });
     const connection = await server.connect();
+    await using _echo = await startEcho(daemon.url);
     const sides = await open(daemon, connection);
     const figures = await figuresOf("relaxed sync", sides, { latencies: 500, throughputs: 15_000, p50: 3.3, rate: 0.6 });
     await close(sides, connection);
@@ -77,9 +80,14 @@ async function figuresOf(
   const p50 = (operation: () => Promise<unknown>) => async () => (await latency(asked.latencies, operation)).p50;
   const rate = (operation: () => Promise<unknown>) => () => throughput(asked.throughputs, 64, operation);
   const times = await compare(rounds, p50(publish), p50(emit));
+  const floor = await compare(
+    rounds,
+    p50(publish),
+    async () => (await p50(publish)()) + (await p50(() => client.request("bench.echo", request))()),
+  );
   const rates = await compare(rounds, rate(publish), rate(emit));
   return [
-    timeFigure(`emit p50 / raw publish p50, ${title}`, times, asked.p50),
+    timeFigure(`emit p50 / raw publish p50, ${title}`, times, asked.p50, `; a raw request and a raw publish: ${floor.ratio.toFixed(2)} ×`),
     rateFigure(`emit rate / raw publish rate at 64 in flight, ${title}`, rates, asked.rate),
   ];
 }

@@ -58,13 +58,13 @@ export async function compare(rounds: number, raw: () => Promise<number>, ours: 
 export const median = (values: readonly number[]): number => percentile(values, 0.5);
 
 /** A ratio of times as a line of the table. */
-export const timeFigure = (name: string, { ratio, ours, raw }: Ratio, most: number): Figure => ({
+export const timeFigure = (name: string, { ratio, ours, raw }: Ratio, most: number, remark = ""): Figure => ({
   name,
   measured: ratio,
   unit: "×",
   target: `≤ ${most}`,
   met: ratio <= most,
-  note: `${ours.toFixed(3)} / ${raw.toFixed(3)} ms`,
+  note: `${ours.toFixed(3)} / ${raw.toFixed(3)} ms${remark}`,
 });
 
 /** A ratio of rates as a line of the table. */

@@ -1,9 +1,7 @@
 /** A trivial command against a raw NATS request to an echo in a process of its own. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { join } from "node:path";
 import { connect } from "@nats-io/transport-node";
 import { startDaemonProcess } from "../../test/harness/daemon-process.ts";
+import { startEcho } from "./echo-process.ts";
 import type { Figure } from "./main.ts";
 import { compare, latency, rateFigure, throughput, timeFigure } from "./measure.ts";
 
@@ -27,16 +25,4 @@ export async function requests(): Promise<Figure[]> {
     timeFigure("trivial command p50 / raw request p50", times, 1.4),
     rateFigure("trivial command rate / raw request rate at 64 in flight", rates, 0.7),
   ];
-}
-
-/** A process that answers requests on `bench.echo`, without the daemon. */
-async function startEcho(url: string): Promise<AsyncDisposable> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "echo.ts"), url], { stdio: ["ignore", "pipe", "inherit"] });
-  await once(child.stdout, "data");
-  return {
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGTERM");
-      await once(child, "exit");
-    },
-  };
 }
