@@ -154,6 +154,7 @@ async function assemble(
     journal: openRunJournal({ client, manager, subjects, seal }),
     log,
     signal: stopping.signal,
+    data: config.data,
     stateFor: (module) => openStateStore(client, subjects.bucket(module), seal),
   };
   const host = resources.use(await startModules({ modules, router, log, contextFor: (module) => contextFor(module, shared) }));

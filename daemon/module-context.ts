@@ -1,5 +1,7 @@
 /** Gives one module its view of the daemon. */
+import { join } from "node:path";
 import type { Logger } from "pino";
+import { openDatabase } from "./database.ts";
 import type { Delivery } from "./events/delivery.ts";
 import { consequenceOf } from "./events/envelope.ts";
 import type { EventBus } from "./events/event-bus.ts";
@@ -20,6 +22,8 @@ export interface SharedServices {
   readonly journal: RunJournal;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  /** The data folder. */
+  readonly data: string;
   stateFor(module: string): StateStore;
 }
 
@@ -53,6 +57,7 @@ export function contextFor(module: Module, shared: SharedServices): ModuleContex
     isRead: (name) => router.isRead(name),
     setAgentCapabilities: (agent, capabilities) => router.setAgentCapabilities(agent, capabilities),
     project: (options) => shared.eventLog.project(options, signal),
+    openDatabase: () => openDatabase(join(shared.data, "modules", `${module.name}.sqlite`)),
     async listen(patterns, handle) {
       if (module.listens !== undefined) throw new ModuleError(`module ${module.name} declares what it listens to; it cannot change that`);
       await delivery.listen({ name: module.name, patterns, handle: (event) => handle(event, consequenceOf(event)) });

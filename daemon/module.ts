@@ -270,6 +270,20 @@ export interface CommitInfo {
   readonly author: CommitAuthor & { readonly time: string };
 }
 
+/** What a commit, or the way from one to another, did to a file. */
+export interface FileState {
+  readonly path: string;
+  /** Blob id of the new content; null = removed. */
+  readonly blob: string | null;
+}
+
+/** A commit and the files that it changed; a merge changed those that differ from each of its parents. */
+export interface CommitChange {
+  readonly info: CommitInfo;
+  readonly parents: readonly string[];
+  readonly files: readonly FileState[];
+}
+
 /** The one git repository of patterns, profiles, components and decisions. */
 export interface Repository {
   /** Absolute path of the work tree. */
@@ -286,6 +300,26 @@ export interface Repository {
   commit(request: CommitRequest): Promise<CommitInfo>;
   /** Newest first; with `path`, only commits that changed it. */
   log(options?: { path?: string; limit?: number }): AsyncIterable<CommitInfo>;
+  /** The files that differ between two commits; `from` undefined = all files of `to`. */
+  compare(from: string | undefined, to: string): Promise<FileState[]>;
+  /** The commits of a tip with what they changed, newest first, not going behind the known ones. */
+  changes(tip: string, isKnown: (commit: string) => boolean): AsyncIterable<CommitChange>;
+}
+
+export type SqlValue = string | number | bigint | Uint8Array | null;
+
+export interface SqlStatement {
+  run(...values: SqlValue[]): unknown;
+  get(...values: SqlValue[]): Record<string, unknown> | undefined;
+  all(...values: SqlValue[]): Record<string, unknown>[];
+}
+
+/** A SQLite database with FTS5, as node:sqlite has it. */
+export interface Database extends Disposable {
+  exec(sql: string): void;
+  prepare(sql: string): SqlStatement;
+  /** Does all of it or nothing. */
+  transaction<Result>(work: () => Result): Result;
 }
 
 /** Evaluates JSONata where it can be killed. */
@@ -329,6 +363,11 @@ export interface ModuleContext {
   /** Tells the router what an agent may do, so that messages in its name are held to it; undefined = it has ended. */
   setAgentCapabilities(agent: string, capabilities: readonly string[] | undefined): void;
   project(options: ProjectionOptions): Promise<Projection>;
+  /**
+   * Opens the module's database in the data folder; the module closes it. It is for what can be made again: after a power
+   * failure the last transactions may be missing, and a damaged file is replaced by an empty one.
+   */
+  openDatabase(): Database;
   /**
    * Like `listens`, with patterns that are known at run time only; each call replaces the earlier one, no patterns end it.
    * Not for a module that declares `listens`.

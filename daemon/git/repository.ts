@@ -6,7 +6,7 @@
  * 3. The branch moves by compare-and-set; a hand-made commit in between is built upon, never lost.
  * 4. An uncommitted edit is never overwritten.
  *
- * Reading order: paths, durable-files, objects, branch, index-file, work-tree (publishing), history, health, seed.
+ * Reading order: paths, durable-files, objects, branch, index-file, work-tree (publishing), history, compare, health, seed.
  */
 import { access, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,6 +15,7 @@ import { CodedError } from "../errors.ts";
 import type { CommitAuthor, CommitInfo, CommitRequest, Repository, RepositoryFile } from "../module.ts";
 import { acquireOwnerLock, OwnedElsewhereError } from "../owner-lock.ts";
 import { appendReflog, readHead, readReflog, unavailable } from "./branch.ts";
+import { compareTrees, walkChanges } from "./compare.ts";
 import { DurableFiles } from "./durable-files.ts";
 import { findProblem } from "./health.ts";
 import { describeCommit, walkHistory } from "./history.ts";
@@ -185,6 +186,10 @@ export async function openRepository(folder: string, options: { url?: string } =
     async *log(logOptions) {
       yield* walkHistory(objects, await head(), logOptions);
     },
+    async compare(from, to) {
+      return compareTrees(objects, from && (await objects.commit(from)).tree, (await objects.commit(to)).tree);
+    },
+    changes: (tip, isKnown) => walkChanges(objects, tip, isKnown),
     async [Symbol.asyncDispose]() {
       isClosed = true;
       await queue;

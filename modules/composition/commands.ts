@@ -1,4 +1,4 @@
-/** The commands on compositions as such: list, get, create, save, delete, validate. */
+/** The commands on compositions as such: get, create, save, delete, validate. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { type Call, commandsOf, type RepositoryFile } from "../../daemon/module.ts";
@@ -20,33 +20,10 @@ const message = z
   .refine((text) => !hasReservedTrailer(text), "the trailers Event, Decision-Id, Run, Agent, Pattern and Forked-From are the daemon's")
   .optional()
   .describe("message of the commit");
-const issue = z.object({ message: z.string(), line: z.number(), column: z.number(), path: z.string().optional() });
+export const issue = z.object({ message: z.string(), line: z.number(), column: z.number(), path: z.string().optional() });
 type Issue = z.output<typeof issue>;
 
 export const compositionCommands = {
-  "composition:list": command({
-    description: "Lists the compositions at HEAD; an invalid file is listed with what is wrong in it.",
-    reads: true,
-    input: z.strictObject({ type: type.optional() }),
-    output: z.object({
-      compositions: z.array(
-        z.object({
-          name: z.string(),
-          type,
-          valid: z.boolean(),
-          version: z.string().optional(),
-          description: z.string().optional(),
-          tags: z.array(z.string()).optional(),
-          issues: z.array(issue).optional(),
-        }),
-      ),
-    }),
-    async handle(input, { state }) {
-      const compositions = await state.store.list(input.type && [input.type]);
-      return { compositions: compositions.map(summarise) };
-    },
-  }),
-
   "composition:get": command({
     description: "Reads a composition: the newest, the newest commit of a version (name@1.0.0), or at a commit (name@<commit>).",
     reads: true,
@@ -161,12 +138,6 @@ async function write({ context, caller }: Call<State>, change: Change): Promise<
 
 function announce({ context, meta }: Call<State>, event: string, ofType: string, { name, version }: CompositionFields, written: object) {
   return context.emit(event, { name, type: ofType, version, ...written }, meta);
-}
-
-function summarise({ name, type: ofType, fields }: Composition) {
-  if (fields instanceof CodedError) return { name, type: ofType, valid: false, issues: issuesOf(fields) };
-  const { version, description, tags } = fields;
-  return { name, type: ofType, valid: true, version, description, tags };
 }
 
 const issuesOf = (error: CodedError): Issue[] => error.details.issues as Issue[];

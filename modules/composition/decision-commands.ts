@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { commandsOf } from "../../daemon/module.ts";
-import { cursorGrammar, findDecisions } from "./decisions.ts";
+import { cursorGrammar } from "./catalogue/decision-rows.ts";
 import { assertRecordable, decisionEntry } from "./entries.ts";
 import { trackedEvent } from "./projection.ts";
 import type { State } from "./state.ts";
@@ -71,7 +71,8 @@ export const decisionCommands = {
     }),
     async handle({ pattern: name, run_id: run, ...filter }, { state }) {
       const composition = await state.store.get({ name: parseReference(name).name });
-      const page = await findDecisions(state.segments, composition.name, { ...filter, run });
+      await state.catalogue.refresh();
+      const page = state.catalogue.decisions.find(composition.name, { ...filter, run });
       const { problem } = state.projection;
       return problem ? { ...page, waiting: { code: problem.code, message: problem.message } } : page;
     },

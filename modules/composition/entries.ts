@@ -21,6 +21,7 @@ export type DecisionEntry = z.output<typeof decisionEntry>;
 const fieldOrder = ["id", "time", "decision", "context", "options", "outcome", "confidence", "reason", "agent", "run"];
 const wordsGrammar = /^[A-Za-z_](?:[A-Za-z0-9_./ -]*[A-Za-z0-9_./-])?$/;
 const reservedWords = /^(?:true|false|null|yes|no|on|off|y|n)$/i;
+const keyGrammar = /^("(?:[^"\\]|\\.)*"):(.*)$/;
 const lineWidth = 100;
 
 /** One element of the YAML sequence, ending with a newline; one field a line, so that `git blame` and `git diff` can tell. */
@@ -31,11 +32,54 @@ export function renderEntry(entry: DecisionEntry): string {
 
 /** The entries of a decisions file. @throws CodedError COMPOSITION_INVALID */
 export function readEntries(text: string): DecisionEntry[] {
+  const own = splitEntries(text).map(readRendered);
+  if (own.every((entry) => entry !== undefined)) return own;
   const { data } = readYaml(text);
   const parsed = z.array(decisionEntry).safeParse(data ?? []);
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues.map(({ message, path }) => ({ message, path: path.join("."), line: 1, column: 1 }));
   throw new CodedError("COMPOSITION_INVALID", `not a sequence of decisions: ${issues[0]?.path}: ${issues[0]?.message}`, { issues });
+}
+
+/** The texts of a file's entries; of one that is written by hand perhaps only parts of it. */
+export const splitEntries = (text: string): string[] => (text === "" ? [] : text.split(/^(?=- )/m));
+
+/** The entry of a text that `renderEntry` wrote, far faster than as YAML; undefined for any other text. */
+export function readRendered(text: string): DecisionEntry | undefined {
+  const lines = text.split("\n");
+  const fields: Record<string, unknown> = {};
+  try {
+    for (const reader = { lines, place: 0 }; reader.place < lines.length - 1; ) {
+      const [, name = "", value = ""] = /^(?:- | {2})([a-z]+):(.*)$/.exec(lines[reader.place++] ?? "") ?? [];
+      fields[name] = readValue(reader, value, 4);
+    }
+  } catch {
+    return undefined;
+  }
+  const entry = fields as DecisionEntry;
+  return typeof entry.id === "string" && typeof entry.time === "string" && renderEntry(entry) === text ? entry : undefined;
+}
+
+/** The reverse of `renderValue`; of what that did not write it makes anything. */
+function readValue(reader: { readonly lines: readonly string[]; place: number }, inline: string, indent: number): unknown {
+  const text = inline.slice(1);
+  if (text !== "") return wordsGrammar.test(text) && !reservedWords.test(text) ? text : JSON.parse(text);
+  const margin = " ".repeat(indent);
+  const next = () => (reader.lines[reader.place]?.startsWith(margin) ? reader.lines[reader.place]?.slice(indent) : undefined);
+  if (next()?.startsWith("-")) {
+    const items: unknown[] = [];
+    for (let line = next(); line?.startsWith("- "); line = next()) {
+      reader.place++;
+      items.push(readValue(reader, line.slice(1), 12));
+    }
+    return items;
+  }
+  const object: Record<string, unknown> = {};
+  for (let parts = keyGrammar.exec(next() ?? ""); parts; parts = keyGrammar.exec(next() ?? "")) {
+    reader.place++;
+    object[JSON.parse(parts[1] as string)] = readValue(reader, parts[2] as string, indent + 2);
+  }
+  return object;
 }
 
 /** A value after its key: on the same line if it is short, else one line per element of its first levels. */

@@ -2,15 +2,17 @@
  * The domain `composition`: patterns, profiles and components as YAML in git, and the decisions that agents took on them.
  *
  * Reading order: content (what a text must hold), store (files of the repository), commands; entries, segments (decisions as
- * files), projection (from the event log into git), decisions (reading back), decision-commands.
+ * files), projection (from the event log into git), decision-commands; catalogue (an index of it all), filter, query-commands.
  */
 import { z } from "zod";
 import { defineModule } from "../../daemon/module.ts";
-import { compositionCommands } from "./commands.ts";
+import { Catalogue, invalidEvent } from "./catalogue/catalogue.ts";
+import { compositionCommands, issue } from "./commands.ts";
 import { compositionTypes } from "./content.ts";
 import { decisionCommands } from "./decision-commands.ts";
 import { decisionEntry } from "./entries.ts";
 import { DecisionProjection, recordedEvent, trackedEvent } from "./projection.ts";
+import { queryCommands } from "./query-commands.ts";
 import { DecisionSegments } from "./segments.ts";
 import type { State } from "./state.ts";
 import { CompositionStore } from "./store.ts";
@@ -21,11 +23,15 @@ const versionedChange = change.extend({ version: z.string() });
 export default defineModule<State>({
   name: "composition",
   description: "Patterns, profiles and components in git, and the decisions taken on them.",
-  commands: { ...compositionCommands, ...decisionCommands },
+  commands: { ...compositionCommands, ...decisionCommands, ...queryCommands },
   events: {
     "composition:created": { description: "A composition was added.", schema: versionedChange },
     "composition:saved": { description: "A composition has a new text.", schema: versionedChange },
     "composition:deleted": { description: "A composition was removed.", schema: change },
+    [invalidEvent]: {
+      description: "A commit, made by hand, left a composition invalid.",
+      schema: change.extend({ path: z.string(), issues: z.array(issue) }),
+    },
     [trackedEvent]: {
       description: "A decision was taken; it is on its way into git.",
       schema: decisionEntry.extend({ pattern: z.string(), version: z.string() }),
@@ -40,14 +46,22 @@ export default defineModule<State>({
     },
   },
   async start(context) {
+    const catalogue = new Catalogue(context);
     const segments = new DecisionSegments(context.repository);
     const projection = new DecisionProjection(context, segments);
     await projection.start();
     return {
-      store: new CompositionStore(context.repository),
+      store: new CompositionStore(context.repository, async (path, version) => {
+        await catalogue.refresh();
+        return catalogue.history.findVersion(path, version);
+      }),
+      catalogue,
       segments,
       projection,
-      [Symbol.asyncDispose]: () => projection[Symbol.asyncDispose](),
+      async [Symbol.asyncDispose]() {
+        await projection[Symbol.asyncDispose]();
+        await catalogue[Symbol.asyncDispose]();
+      },
     };
   },
 });

@@ -1,3 +1,4 @@
+import type { Catalogue } from "./catalogue/catalogue.ts";
 import type { DecisionProjection } from "./projection.ts";
 import type { DecisionSegments } from "./segments.ts";
 import type { CompositionStore } from "./store.ts";
@@ -5,6 +6,7 @@ import type { CompositionStore } from "./store.ts";
 /** What the module keeps while it runs. */
 export interface State extends AsyncDisposable {
   readonly store: CompositionStore;
+  readonly catalogue: Catalogue;
   readonly segments: DecisionSegments;
   readonly projection: DecisionProjection;
 }

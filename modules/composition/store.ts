@@ -10,6 +10,14 @@ const decisionsFile = /_decisions\.yaml$/;
 
 export const pathOf = (type: CompositionType, name: string): string => `${type}s/${name}.yaml`;
 
+/** What a file of this path is; undefined for what is no composition. */
+export function placeOf(path: string): { name: string; type: CompositionType } | undefined {
+  const [, folder, name = ""] = /^(\w+)s\/([^/]+)\.yaml$/.exec(path) ?? [];
+  const type = compositionTypes.find((candidate) => candidate === folder);
+  if (!type || !isCompositionName(name) || (type === "orchestration" && decisionsFile.test(path))) return undefined;
+  return { name, type };
+}
+
 export interface Composition {
   readonly name: string;
   readonly type: CompositionType;
@@ -33,13 +41,18 @@ export function parseReference(text: string): Reference {
   return commitGrammar.test(at) ? { name, commit: at } : { name, version: at };
 }
 
+/** Tells the newest commit after which a file had a version. */
+export type FindVersion = (path: string, version: string) => Promise<string | undefined>;
+
 export class CompositionStore {
   readonly #repository: Repository;
+  readonly #findVersionOf: FindVersion;
   /** Blob id → fields: a text is read once, whichever commits have it. */
   readonly #fields = new Map<string, CompositionFields | CodedError>();
 
-  constructor(repository: Repository) {
+  constructor(repository: Repository, findVersion: FindVersion) {
     this.#repository = repository;
+    this.#findVersionOf = findVersion;
   }
 
   /**
@@ -58,21 +71,6 @@ export class CompositionStore {
     return isCompositionName(name) ? this.#find({ name }) : undefined;
   }
 
-  async list(types: readonly CompositionType[] = compositionTypes): Promise<Composition[]> {
-    const commit = await this.#repository.head();
-    if (!commit) return [];
-    const found: Composition[] = [];
-    for (const type of types) {
-      for (const path of await this.#repository.list(`${type}s`, commit)) {
-        const name = path.slice(type.length + 2, -".yaml".length);
-        if (!path.endsWith(".yaml") || !isCompositionName(name) || (type === "orchestration" && decisionsFile.test(path))) continue;
-        const composition = await this.#read(type, name, commit);
-        if (composition) found.push(composition);
-      }
-    }
-    return found;
-  }
-
   async #find({ name, version, commit }: Reference): Promise<Composition | undefined> {
     const tip = commit ?? (await this.#repository.head());
     if (!tip) return undefined;
@@ -86,11 +84,9 @@ export class CompositionStore {
   }
 
   async #findVersion(type: CompositionType, name: string, version: string): Promise<Composition | undefined> {
-    for await (const { commit } of this.#repository.log({ path: pathOf(type, name) })) {
-      const composition = await this.#read(type, name, commit);
-      if (composition && versionOf(composition) === version) return composition;
-    }
-    return undefined;
+    const commit = await this.#findVersionOf(pathOf(type, name), version);
+    const composition = commit && (await this.#read(type, name, commit));
+    return composition && versionOf(composition) === version ? composition : undefined;
   }
 
   async #read(type: CompositionType, name: string, commit: string): Promise<Composition | undefined> {

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import jsonata from "jsonata";
 import pino from "pino";
+import { openDatabase } from "../../daemon/database.ts";
 import { CodedError } from "../../daemon/errors.ts";
 import { consequenceOf } from "../../daemon/events/envelope.ts";
 import { openRepository } from "../../daemon/git/repository.ts";
@@ -41,6 +42,8 @@ export interface TestOptions {
   readonly events?: Partial<Events>;
   /** The repository's folder; default: a temporary one that is removed at the end. */
   readonly folder?: string;
+  /** The module's database; default: one in memory. */
+  readonly database?: string;
 }
 
 /** A started module and everything a test looks at. */
@@ -117,6 +120,7 @@ export async function startModule<State extends AsyncDisposable>(
     async project(projectionOptions) {
       return log.project(projectionOptions);
     },
+    openDatabase: () => openDatabase(options.database ?? ":memory:"),
     async listen(patterns, handle) {
       cleanup.use(log.listen(patterns, (event) => handle(event, consequenceOf(event))));
     },

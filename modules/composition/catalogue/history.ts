@@ -1,0 +1,120 @@
+/** Commits in SQLite: which commit changed which composition to which version, and which recorded which decision. */
+import { CodedError } from "../../../daemon/errors.ts";
+import type { CommitChange, CommitInfo, Database, Repository } from "../../../daemon/module.ts";
+import { readMessage } from "../commit-message.ts";
+import { tryReadComposition } from "../content.ts";
+import { placeOf } from "../store.ts";
+import { progressOf, setProgress } from "./tables.ts";
+
+/** A commit that changed a composition. */
+export interface Change extends CommitInfo {
+  /** The version that the text has since; undefined for an invalid text and a removed file. */
+  readonly version?: string;
+  readonly removed?: true;
+  /** Place among all commits; later ones are higher. */
+  readonly sequence: number;
+}
+
+export class History {
+  readonly #database: Database;
+  readonly #repository: Repository;
+
+  constructor(database: Database, repository: Repository) {
+    this.#database = database;
+    this.#repository = repository;
+  }
+
+  /**
+   * Adds the commits that are new at the tip.
+   * @returns false, having added nothing, if the tip does not follow from what is known: the branch was rewritten
+   */
+  async extend(tip: string): Promise<boolean> {
+    const before = progressOf(this.#database, "history");
+    if (tip === before) return true;
+    const known = this.#database.prepare("SELECT 1 FROM commits WHERE id = ?");
+    const isKnown = (commit: string) => known.get(commit) !== undefined;
+    const changes: CommitChange[] = [];
+    for await (const change of this.#repository.changes(tip, isKnown)) changes.push(change);
+    if (before !== undefined && !changes.some(({ parents }) => parents.includes(before))) return false;
+    const versions = await this.#readVersions(changes);
+    this.#database.transaction(() => {
+      for (const change of changes.reverse()) this.#add(change, versions);
+      setProgress(this.#database, "history", tip);
+    });
+    return true;
+  }
+
+  /** Newest first; those of a place at or above `before` are left out. */
+  of(path: string, limit: number, before = Number.MAX_SAFE_INTEGER): Change[] {
+    const rows = this.#database
+      .prepare("SELECT * FROM changes JOIN commits USING (sequence) WHERE path = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?")
+      .all(path, before, limit);
+    return rows.map(changeOf);
+  }
+
+  /** The newest commit after which a file had the version, among these paths. */
+  findVersion(path: string, version: string): string | undefined {
+    const row = this.#database
+      .prepare("SELECT id FROM changes JOIN commits USING (sequence) WHERE path = ? AND version = ? ORDER BY sequence DESC LIMIT 1")
+      .get(path, version);
+    return row && String(row.id);
+  }
+
+  /** The commits whose message records the decision, oldest first: it was tracked, and got its outcome. */
+  recordsOf(decision: string): string[] {
+    const rows = this.#database
+      .prepare("SELECT id FROM records JOIN commits USING (sequence) WHERE decision = ? ORDER BY sequence")
+      .all(decision);
+    return rows.map(({ id }) => String(id));
+  }
+
+  #add({ info, files }: CommitChange, versions: ReadonlyMap<string, string | undefined>): void {
+    const { commit, message, author } = info;
+    this.#database
+      .prepare("INSERT INTO commits (id, time, author, email, message) VALUES (?, ?, ?, ?, ?)")
+      .run(commit, author.time, author.name, author.email, message);
+    const sequence = Number(this.#database.prepare("SELECT max(sequence) AS last FROM commits").get()?.last);
+    const insert = this.#database.prepare("INSERT INTO changes VALUES (?, ?, ?, ?)");
+    for (const { path, blob } of files) {
+      if (placeOf(path)) insert.run(path, sequence, blob, versions.get(`${path} ${blob}`) ?? null);
+    }
+    for (const { id } of readMessage(info)?.decisions ?? [])
+      this.#database.prepare("INSERT OR IGNORE INTO records VALUES (?, ?)").run(id, sequence);
+  }
+
+  /** Path and blob → version. */
+  async #readVersions(changes: readonly CommitChange[]): Promise<Map<string, string | undefined>> {
+    const versions = new Map<string, string | undefined>();
+    for (const { info, files } of changes) {
+      for (const { path, blob } of files) {
+        const place = placeOf(path);
+        const key = `${path} ${blob}`;
+        if (!blob || !place || versions.has(key)) continue;
+        const file = await this.#repository.read(path, info.commit);
+        versions.set(key, file && versionIn(file.content, place));
+      }
+    }
+    return versions;
+  }
+}
+
+const plainVersion = /^version:[ \t]*(["']?)(\d[^\s"'#]*)\1[ \t]*(?:#.*)?\r?$/gm;
+
+/** The version, without reading the whole text as YAML where a line at the margin tells it. */
+function versionIn(text: string, place: NonNullable<ReturnType<typeof placeOf>>): string | undefined {
+  const [first, second] = text.matchAll(plainVersion);
+  if (first && !second) return first[2];
+  const fields = tryReadComposition(text, place);
+  return fields instanceof CodedError ? undefined : fields.version;
+}
+
+function changeOf(row: Record<string, unknown>): Change {
+  return {
+    commit: String(row.id),
+    message: String(row.message),
+    author: { name: String(row.author), email: String(row.email), time: String(row.time) },
+    sequence: Number(row.sequence),
+    ...(row.version !== null && { version: String(row.version) }),
+    ...(row.blob === null && { removed: true as const }),
+  };
+}

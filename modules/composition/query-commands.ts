@@ -1,0 +1,116 @@
+/** Finding compositions: list, discover, history. All are answered from the catalogue. */
+import { z } from "zod";
+import { CodedError } from "../../daemon/errors.ts";
+import { commandsOf } from "../../daemon/module.ts";
+import type { Entry } from "./catalogue/catalogue.ts";
+import { issue } from "./commands.ts";
+import { compositionName, compositionTypes } from "./content.ts";
+import { filterFields, meets } from "./filter.ts";
+import type { State } from "./state.ts";
+
+const command = commandsOf<State>();
+
+const type = z.enum(compositionTypes);
+const summary = z.object({
+  name: z.string(),
+  type,
+  valid: z.boolean(),
+  version: z.string().optional(),
+  description: z.string().optional(),
+  tags: z.array(z.string()).optional(),
+  issues: z.array(issue).optional(),
+});
+
+export const queryCommands = {
+  "composition:list": command({
+    description: "Lists the compositions at HEAD; an invalid file is listed with what is wrong in it.",
+    reads: true,
+    input: z.strictObject({
+      type: type.optional(),
+      invalid: z.boolean().optional().describe("only those that are, or only those that are not"),
+    }),
+    output: z.object({ compositions: z.array(summary) }),
+    async handle({ type: wanted, invalid }, { state }) {
+      await state.catalogue.refresh();
+      const isWanted = (entry: Entry) =>
+        (wanted === undefined || entry.type === wanted) && (invalid === undefined || (entry.issues !== undefined) === invalid);
+      return { compositions: state.catalogue.entries().filter(isWanted).sort(byPlace).map(summarise) };
+    },
+  }),
+
+  "composition:discover": command({
+    description: "Finds valid compositions that meet every filter; with `query` those whose text fits it, best first.",
+    reads: true,
+    input: z.strictObject({
+      ...filterFields,
+      query: z.string().max(1_000).optional().describe("words; any of them may fit, the rarer the better"),
+      limit: z.number().int().min(1).max(500).default(50),
+    }),
+    output: z.object({
+      compositions: z.array(summary.extend({ rank: z.number().optional().describe("of the text; higher is better") })),
+      total: z.number().describe("how many there are beyond the limit too"),
+    }),
+    async handle({ query, limit, ...filter }, { state }) {
+      await state.catalogue.refresh();
+      const ranks = query === undefined ? undefined : state.catalogue.search(query);
+      const found = state.catalogue
+        .entries()
+        .filter(({ path, fields }) => fields && (!ranks || ranks.has(path)) && meets(fields, filter))
+        .sort((left, right) => (ranks?.get(right.path) ?? 0) - (ranks?.get(left.path) ?? 0) || byPlace(left, right));
+      const compositions = found.slice(0, limit).map((entry) => ({ ...summarise(entry), ...(ranks && { rank: ranks.get(entry.path) }) }));
+      return { compositions, total: found.length };
+    },
+  }),
+
+  "composition:history": command({
+    description: "The commits that changed a composition, newest first, also of one that was deleted.",
+    reads: true,
+    input: z.strictObject({
+      name: compositionName,
+      type: type.optional().describe("where the name was used in several"),
+      limit: z.number().int().min(1).max(1_000).default(100),
+      cursor: z
+        .string()
+        .regex(/^\d{1,12}$/, "expected a cursor of an earlier reply")
+        .optional(),
+    }),
+    output: z.object({
+      commits: z.array(
+        z.object({
+          commit: z.string(),
+          type,
+          version: z.string().optional().describe("absent where the text is invalid"),
+          removed: z.literal(true).optional(),
+          author: z.object({ name: z.string(), email: z.string() }),
+          time: z.string(),
+          message: z.string(),
+        }),
+      ),
+      cursor: z.string().optional(),
+    }),
+    async handle({ name, type: wanted, limit, cursor }, { state }) {
+      await state.catalogue.refresh();
+      const types = wanted ? [wanted] : compositionTypes;
+      const changes = types
+        .flatMap((each) =>
+          state.catalogue.history
+            .of(`${each}s/${name}.yaml`, limit + 1, cursor === undefined ? undefined : Number(cursor))
+            .map((change) => ({ ...change, type: each })),
+        )
+        .sort((left, right) => right.sequence - left.sequence);
+      if (changes.length === 0 && cursor === undefined)
+        throw new CodedError("COMPOSITION_NOT_FOUND", `There never was a composition ${name}`, { name });
+      const page = changes.slice(0, limit);
+      const commits = page.map(({ author: { time, ...author }, sequence: _, ...change }) => ({ ...change, author, time }));
+      return { commits, ...(changes.length > limit && { cursor: String(page.at(-1)?.sequence) }) };
+    },
+  }),
+};
+
+function summarise({ name, type: ofType, fields, issues }: Entry) {
+  if (!fields) return { name, type: ofType, valid: false, issues };
+  const { version, description, tags } = fields;
+  return { name, type: ofType, valid: true, version, description, tags };
+}
+
+const byPlace = (left: Entry, right: Entry): number => (left.path < right.path ? -1 : 1);

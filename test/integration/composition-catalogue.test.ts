@@ -1,0 +1,169 @@
+import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import composition from "../../modules/composition/index.ts";
+import { gitIn, temporaryFolder } from "../harness/git.ts";
+import { MemoryEventLog } from "../harness/memory-log.ts";
+import { startModule } from "../harness/module-context.ts";
+import { until } from "../harness/until.ts";
+
+const textOf = (name: string, version = "1.0.0", more = "") => `name: ${name}\ntype: orchestration\nversion: ${version}\n${more}`;
+
+async function start(t: TestContext) {
+  const folder = await temporaryFolder(t);
+  const database = join(await temporaryFolder(t), "index.sqlite");
+  const log = new MemoryEventLog();
+  const open = () => startModule(composition, { folder, database, log });
+  const git = gitIn(folder);
+  const commitByHand = async (files: Record<string, string>, message = "by hand") => {
+    await mkdir(join(folder, "orchestrations"), { recursive: true });
+    for (const [path, content] of Object.entries(files)) await writeFile(join(folder, path), content);
+    await git("add", "-A");
+    await git("commit", "-q", "-m", message);
+  };
+  return { open, folder, database, log, git, commitByHand };
+}
+
+const namesOf = ({ compositions }: { compositions: { name: string }[] }) => compositions.map(({ name }) => name);
+
+test("a commit by hand is answered at once; what it broke is listed, told once, and hides nothing else", async (t) => {
+  const { open, log, git, commitByHand } = await start(t);
+  {
+    await using module = await open();
+    await module.call("create", { type: "orchestration", name: "one", content: textOf("one") });
+    await commitByHand({ "orchestrations/two.yaml": textOf("two"), "orchestrations/broken.yaml": "name: [\n", "README.md": "x" });
+    assert.deepEqual(namesOf(await module.call("list", { invalid: true })), ["broken"]);
+    assert.deepEqual(namesOf(await module.call("list", { invalid: false })), ["one", "two"]);
+    await until(() => log.ofType("composition:invalid").length > 0, "the event");
+    await commitByHand({ "orchestrations/one.yaml": textOf("one", "1.1.0") });
+    assert.equal((await module.call("get", { name: "one@1.1.0" })).commit, await git("rev-parse", "HEAD"));
+  }
+  await using again = await open();
+  await commitByHand({ "orchestrations/broken.yaml": "name: {\n" });
+  await again.call("list", {});
+  const told = await until(() => log.ofType("composition:invalid").length > 1 && log.ofType("composition:invalid"), "the other event");
+  const commits = await git("log", "--format=%H", "orchestrations/broken.yaml");
+  assert.deepEqual(
+    told.map(({ data }) => (data as { commit: string }).commit),
+    commits.split("\n").reverse(),
+  );
+  const { path, author, issues } = told[0]?.data as { path: string; author: string; issues: object[] };
+  assert.deepEqual([path, author, issues.length > 0], ["orchestrations/broken.yaml", "Hand", true]);
+});
+
+test("the catalogue is the same when it is made again, grown commit by commit or not", async (t) => {
+  const { open, folder, log, git, commitByHand } = await start(t);
+  await using module = await open();
+  const { call } = module;
+  for (const name of ["one", "two"]) await call("create", { type: "orchestration", name, content: textOf(name) });
+  for (let count = 0; count < 3; count++) {
+    await Promise.all(
+      Array.from({ length: 150 }, (_, number) =>
+        call("track_decision", { pattern: "one", decision: { count, number, deep: { a: ["x".repeat(120)] } } }),
+      ),
+    );
+    await until(
+      async () => (await call("decisions", { pattern: "one", limit: 1_000 })).decisions.length === (count + 1) * 150,
+      "the decisions",
+    );
+  }
+  await git("checkout", "-q", "-b", "side");
+  await commitByHand({ "orchestrations/three.yaml": textOf("three") });
+  await git("checkout", "-q", "main");
+  await commitByHand({ "orchestrations/two.yaml": textOf("two", "2.0.0") });
+  await git("merge", "-q", "--no-edit", "side");
+  await call("delete", { name: "two" });
+  const answers = async ({ call: ask }: typeof module) => ({
+    list: await ask("list", {}),
+    decisions: await ask("decisions", { pattern: "one", limit: 1_000 }),
+    histories: await Promise.all(["one", "two", "three"].map((name) => ask("history", { name }))),
+  });
+  const grown = await answers(module);
+  await module[Symbol.asyncDispose]();
+  await using fresh = await startModule(composition, { folder, log });
+  assert.deepEqual(await answers(fresh), grown);
+  const versions = grown.histories[1].commits.map(({ version, removed }: { version?: string; removed?: true }) => version ?? removed);
+  assert.deepEqual(versions, [true, "2.0.0", "1.0.0"]);
+});
+
+test("a branch that is rewritten by hand takes its commits out of the catalogue", async (t) => {
+  const { open, git, commitByHand } = await start(t);
+  await using module = await open();
+  await commitByHand({ "orchestrations/one.yaml": textOf("one") });
+  await commitByHand({ "orchestrations/two.yaml": textOf("two") });
+  assert.deepEqual(namesOf(await module.call("list", {})), ["one", "two"]);
+  await git("reset", "-q", "--hard", "HEAD~1");
+  assert.deepEqual(namesOf(await module.call("list", {})), ["one"]);
+  await assert.rejects(module.call("history", { name: "two" }), { code: "COMPOSITION_NOT_FOUND" });
+});
+
+test("history gives the commits of one composition in pages", async (t) => {
+  const { open } = await start(t);
+  await using module = await open();
+  let { commit } = await module.call("create", {
+    type: "orchestration",
+    name: "demo",
+    content: textOf("demo"),
+    author: "Ann <ann@localhost>",
+  });
+  await module.call("create", { type: "orchestration", name: "other", content: textOf("other") });
+  for (const version of ["1.1.0", "1.2.0"])
+    commit = (await module.call("save", { name: "demo", content: textOf("demo", version), based_on: commit })).commit;
+  const first = await module.call("history", { name: "demo", limit: 2 });
+  const { commits, cursor } = await module.call("history", { name: "demo", limit: 2, cursor: first.cursor });
+  assert.deepEqual(
+    [...first.commits, ...commits].map(({ version }) => version),
+    ["1.2.0", "1.1.0", "1.0.0"],
+  );
+  assert.deepEqual([first.commits[0].commit, cursor, commits[0].author], [commit, undefined, { name: "Ann", email: "ann@localhost" }]);
+});
+
+test("every filter of discover filters, and one that does not exist is an error", async (t) => {
+  const { open } = await start(t);
+  await using module = await open();
+  const discover = async (input: object) => namesOf(await module.call("discover", input)).sort();
+  const files = {
+    small:
+      'version: 1.2.0\ntags: [compression, quick]\ncapabilities: ["agent:*"]\nlimits: {rounds: 3, mode: "fast"}\ndescription: squeezes texts together\n',
+    large: 'version: 1.10.0\ntags: [compression]\ncapabilities: ["event:emit"]\nlimits: {rounds: 12}\ndescription: a tournament of texts\n',
+  };
+  for (const [name, more] of Object.entries(files))
+    await module.call("create", { type: "orchestration", name, content: `name: ${name}\ntype: orchestration\n${more}` });
+  await module.call("create", { type: "component", name: "part", content: "name: part\ntype: component\nversion: 0.1.0\n" });
+  const where = (path: string, condition: unknown) => discover({ metadata_filter: { [path]: condition } });
+  assert.deepEqual(await discover({ type: "component" }), ["part"]);
+  assert.deepEqual(await discover({ tags: ["quick", "compression"] }), ["small"]);
+  assert.deepEqual(await discover({ capabilities: ["agent:spawn"] }), ["small"]);
+  assert.deepEqual(await where("limits.rounds", { ">": 3 }), ["large"]);
+  assert.deepEqual(await where("limits.rounds", { ">=": 3, "<": 12 }), ["small"]);
+  assert.deepEqual(await where("limits.rounds", { "<=": 2 }), []);
+  assert.deepEqual(await where("limits.rounds", 12), ["large"]);
+  assert.deepEqual(await where("limits.rounds", { "!=": 12 }), ["part", "small"]);
+  assert.deepEqual(await where("limits.mode", { exists: true }), ["small"]);
+  assert.deepEqual(await where("name", { in: ["part", "large"] }), ["large", "part"]);
+  assert.deepEqual(await where("tags", { contains: "quick" }), ["small"]);
+  assert.deepEqual(await where("version", { ">": "1.9.9" }), ["large"]);
+  assert.deepEqual(namesOf(await module.call("discover", { query: "tournament texts" })), ["large", "small"]);
+  assert.deepEqual(await discover({ query: 'text" OR NEAR(' }), ["large", "small"]);
+  assert.equal((await module.call("discover", { limit: 1 })).total, 3);
+  for (const unknown of [
+    { tag: ["x"] },
+    { metadata_filter: { a: { "~": 1 } } },
+    { metadata_filter: { a: {} } },
+    { metadata_filter: { "a.": 1 } },
+    { metadata_filter: { a: { ">": true } } },
+  ])
+    await assert.rejects(module.call("discover", unknown), { code: "REQUEST_INVALID" });
+});
+
+test("a damaged index is made again", async (t) => {
+  const { open, database } = await start(t);
+  {
+    await using module = await open();
+    await module.call("create", { type: "orchestration", name: "one", content: textOf("one") });
+  }
+  await writeFile(database, "x".repeat(8_192));
+  await using module = await open();
+  assert.deepEqual(namesOf(await module.call("list", {})), ["one"]);
+});
