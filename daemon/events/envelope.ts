@@ -41,20 +41,7 @@ export function decodeEvent(head: MsgHdrs | undefined, payload: Uint8Array, seq:
   if (head?.values("Nats-Sequence").some((origin) => Number(origin) !== seq)) return undefined;
   const data = parseJson(payload);
   if (data === unreadable) return undefined;
-  return {
-    id,
-    type,
-    time: read.time ?? "",
-    source: read.source ?? "",
-    data,
-    correlation: read.correlation ?? id,
-    ...(read.causation !== undefined && { causation: read.causation }),
-    hops: read.hops ?? 0,
-    ...(read.run !== undefined && { run: read.run }),
-    ...(read.agent !== undefined && { agent: read.agent }),
-    ...(read.traceparent !== undefined && { traceparent: read.traceparent }),
-    seq,
-  };
+  return { correlation: id, hops: 0, time: "", source: "", ...read, id, type, data, seq };
 }
 
 /** What a request's headers say; the daemon fills in what is missing. `hops` counts the message that the headers name. */
@@ -63,18 +50,9 @@ export function decodeRequest(head: MsgHdrs | undefined): MessageMeta & { source
     const id = newId();
     return { id, correlation: id, hops: 0 };
   }
-  const read = readHeaders(head);
+  const { type: _type, time: _time, ...read } = readHeaders(head);
   const id = read.id !== undefined && idGrammar.test(read.id) ? read.id : newId();
-  return {
-    id,
-    correlation: read.correlation ?? id,
-    hops: read.hops === undefined ? 0 : read.hops + 1,
-    ...(read.causation !== undefined && { causation: read.causation }),
-    ...(read.run !== undefined && { run: read.run }),
-    ...(read.agent !== undefined && { agent: read.agent }),
-    ...(read.traceparent !== undefined && { traceparent: read.traceparent }),
-    ...(read.source !== undefined && { source: read.source }),
-  };
+  return { correlation: id, ...read, id, hops: read.hops === undefined ? 0 : read.hops + 1 };
 }
 
 const attributeOf: Readonly<Record<string, string>> = {
@@ -133,12 +111,6 @@ export function parseJson(payload: Uint8Array): unknown {
 }
 
 /** The metadata that a consequence of this event carries on. */
-export const consequenceOf = (event: EventRecord): MessageMeta => ({
-  id: newId(),
-  correlation: event.correlation,
-  causation: event.id,
-  hops: event.hops + 1,
-  ...(event.run !== undefined && { run: event.run }),
-  ...(event.agent !== undefined && { agent: event.agent }),
-  ...(event.traceparent !== undefined && { traceparent: event.traceparent }),
-});
+export function consequenceOf({ id, correlation, hops, run, agent, traceparent }: EventRecord): MessageMeta {
+  return { id: newId(), correlation, causation: id, hops: hops + 1, run, agent, traceparent };
+}

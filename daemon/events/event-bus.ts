@@ -167,7 +167,8 @@ export class EventBus implements Events {
   /** Emits what a schedule held; a repetition is recognised by its id. */
   async fire({ event, caller }: Scheduled): Promise<void> {
     if (this.#options.commands.has(event.type)) {
-      await this.#options.commands.call(event.type, event.data ?? {}, caller, metaOf(event));
+      const { type, time, source, data, ...meta } = event;
+      await this.#options.commands.call(type, data ?? {}, caller, meta);
       return;
     }
     await this.#options.index.catchUp();
@@ -259,30 +260,8 @@ export class EventBus implements Events {
 }
 
 function eventOf(type: string, data: unknown, id: string, source: string, meta: MessageMeta): UnstoredEvent {
-  return {
-    id,
-    type,
-    time: new Date().toISOString(),
-    source: `reprise/${source}`,
-    data,
-    correlation: meta.correlation,
-    ...(meta.causation !== undefined && { causation: meta.causation }),
-    hops: meta.hops,
-    ...(meta.run !== undefined && { run: meta.run }),
-    ...(meta.agent !== undefined && { agent: meta.agent }),
-    ...(meta.traceparent !== undefined && { traceparent: meta.traceparent }),
-  };
+  return { ...meta, id, type, time: new Date().toISOString(), source: `reprise/${source}`, data };
 }
-
-const metaOf = ({ id, correlation, causation, hops, run, agent, traceparent }: UnstoredEvent): MessageMeta => ({
-  id,
-  correlation,
-  hops,
-  ...(causation !== undefined && { causation }),
-  ...(run !== undefined && { run }),
-  ...(agent !== undefined && { agent }),
-  ...(traceparent !== undefined && { traceparent }),
-});
 
 /** @returns when a request is due; undefined = now */
 function dueTime({ delay, at }: EmitRequest): Date | undefined {
