@@ -70,6 +70,15 @@ const verbs: Readonly<Record<string, Verb>> = {
       }
     },
   },
+  why: {
+    usage: "why <decision|run>",
+    description: "tell why something was decided: options, odds, reason, outcome, and the commit that records it",
+    arity: [1, 1],
+    run: async ({ positionals: [id = ""], place, json }) => {
+      const { runWhy } = await import("./why.ts");
+      await runWhy({ id, place, json });
+    },
+  },
   demo: {
     usage: "demo [DIR]",
     description: "learn how to compress the files below DIR (default: the current folder)",

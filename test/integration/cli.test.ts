@@ -116,7 +116,7 @@ describe("the command line", () => {
   it("explains itself", async () => {
     const { code, output } = await run(["help"]);
     assert.equal(code, 0);
-    for (const verb of ["call", "emit", "tail", "demo"]) assert.match(output, new RegExp(`^ {2}${verb} `, "m"));
+    for (const verb of ["call", "emit", "tail", "why", "demo"]) assert.match(output, new RegExp(`^ {2}${verb} `, "m"));
     assert.equal((await run(["--help"])).output, output);
     assert.equal((await run([])).output, output);
   });
