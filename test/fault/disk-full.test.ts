@@ -1,16 +1,14 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { startDaemonProcess } from "../harness/daemon-process.ts";
 import { assertPromisesKept } from "../harness/promises.ts";
+import { mountSmallDisk } from "../harness/small-disk.ts";
 import { until } from "../harness/until.ts";
 import { startWriters } from "../harness/writers.ts";
 
 test("a full disk: emits are refused as retryable, nothing acknowledged is lost, and with room it works again by itself", async (t) => {
-  const disk = mountSmallDisk(t);
+  const disk = mountSmallDisk(t, 64);
   if (disk === undefined) return t.skip("mounting a file system takes rights that this process lacks");
   await using stack = new AsyncDisposableStack();
   stack.defer(() => disk.unmount());
@@ -19,7 +17,7 @@ test("a full disk: emits are refused as retryable, nothing acknowledged is lost,
   const { acknowledged, setbacks } = writers;
   await until(() => acknowledged.length > 50, "the load to get on");
 
-  disk.fill();
+  disk.fill(32_768); // for a few events
   const refused = () => (setbacks.get("EVENT_OUTCOME_UNKNOWN") ?? 0) + (setbacks.get("EVENT_LOG_UNAVAILABLE") ?? 0) > 0;
   await until(refused, "a refusal", 60_000);
   const health = await fetch(`${daemon.httpUrl}/healthz`);
@@ -38,36 +36,3 @@ test("a full disk: emits are refused as retryable, nothing acknowledged is lost,
   );
   t.diagnostic(`${acknowledged.length} acknowledged, setbacks ${JSON.stringify([...setbacks])}`);
 });
-
-interface SmallDisk {
-  readonly folder: string;
-  /** Leaves room for a few events only. */
-  fill(): void;
-  empty(): void;
-  unmount(): void;
-}
-
-/** A file system of 64 MB in memory; undefined where mounting is not permitted. */
-function mountSmallDisk(t: TestContext): SmallDisk | undefined {
-  const folder = mkdtempSync(join(tmpdir(), "reprise-disk-"));
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], { stdio: "pipe" });
-  } catch (error) {
-    t.diagnostic(String(error));
-    rmdirSync(folder);
-    return undefined;
-  }
-  const filler = join(folder, "filler");
-  return {
-    folder,
-    fill() {
-      const { bavail, bsize } = statfsSync(folder);
-      writeFileSync(filler, Buffer.alloc(bavail * bsize - 32_768));
-    },
-    empty: () => rmSync(filler),
-    unmount() {
-      execFileSync("umount", [folder]);
-      rmdirSync(folder);
-    },
-  };
-}
