@@ -8,8 +8,9 @@
  */
 import { covers, emitTarget } from "../capabilities.ts";
 import { CodedError } from "../errors.ts";
+import type { Caller, Expressions, MessageMeta } from "../module.ts";
+import { assertName, domainOf } from "../names.ts";
 import type {
-  Caller,
   EmitCall,
   EmitRequest,
   EmitResult,
@@ -18,12 +19,9 @@ import type {
   EventQuery,
   Events,
   EventTree,
-  Expressions,
   LetterPage,
-  MessageMeta,
   RedriveResult,
-} from "../module.ts";
-import { assertName, domainOf } from "../names.ts";
+} from "./contract.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import type { Delivery } from "./delivery.ts";
 import { idGrammar, type UnstoredEvent } from "./envelope.ts";

@@ -1,6 +1,7 @@
 /** Reads the event log by what the index knows: filtered pages, and the causal tree of an event. */
 import { CodedError } from "../errors.ts";
-import type { EventPage, EventQuery, EventRecord, EventTree } from "../module.ts";
+import type { EventRecord } from "../module.ts";
+import type { EventPage, EventQuery, EventTree } from "./contract.ts";
 import type { EventIndex } from "./event-index.ts";
 import type { EventLog } from "./event-log.ts";
 import { traceOf } from "./trace.ts";

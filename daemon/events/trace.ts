@@ -1,5 +1,7 @@
 /** The causal tree around one event: from its oldest known ancestor down to everything that followed. Pure but for its reads. */
-import type { EventRecord, EventTree, EventTreeNode } from "../module.ts";
+
+import type { EventRecord } from "../module.ts";
+import type { EventTree, EventTreeNode } from "./contract.ts";
 
 export interface TraceReads {
   findById(id: string): Promise<EventRecord | undefined>;

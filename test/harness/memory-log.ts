@@ -1,6 +1,7 @@
 /** An event log in memory with the semantics of the real one: ordered, acknowledged, read by projections and listeners. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { EmittedOwn, EventRecord, Projection, ProjectionOptions } from "../../daemon/module.ts";
+import type { EmittedOwn } from "../../daemon/events/contract.ts";
+import type { EventRecord, Projection, ProjectionOptions } from "../../daemon/module.ts";
 import { matches } from "../../daemon/names.ts";
 
 const maximumDeliveries = 5;

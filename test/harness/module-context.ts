@@ -10,12 +10,12 @@ import jsonata from "jsonata";
 import pino from "pino";
 import { openDatabase } from "../../daemon/database.ts";
 import { CodedError } from "../../daemon/errors.ts";
+import type { Events } from "../../daemon/events/contract.ts";
 import { consequenceOf } from "../../daemon/events/envelope.ts";
 import { openRepository } from "../../daemon/git/repository.ts";
 import type {
   Call,
   Caller,
-  Events,
   Expressions,
   MessageMeta,
   Module,
