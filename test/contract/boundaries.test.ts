@@ -7,6 +7,7 @@ import { temporaryFolder } from "../harness/git.ts";
 
 /** What modules may import of the daemon: files without I/O. */
 const pureFiles = [
+  "daemon/events/contract.ts",
   "daemon/module.ts",
   "daemon/errors.ts",
   "daemon/names.ts",
