@@ -9,15 +9,8 @@ import { jetstream } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { CodedError } from "./errors.ts";
-import { DeadLetters } from "./events/dead-letters.ts";
-import { Delivery } from "./events/delivery.ts";
 import { consequenceOf } from "./events/envelope.ts";
-import { EventBus } from "./events/event-bus.ts";
-import { EventIndex } from "./events/event-index.ts";
-import { EventLog } from "./events/event-log.ts";
-import { Publisher } from "./events/publisher.ts";
-import { Schedules } from "./events/schedules.ts";
-import { deliveryPauses } from "./events/work-queue.ts";
+import { openEvents } from "./events/open.ts";
 import { createExpressions } from "./expressions/expressions.ts";
 import { openRepository } from "./git/repository.ts";
 import { seedRepository } from "./git/seed.ts";
@@ -34,7 +27,6 @@ import { loadSecret } from "./nats/secret.ts";
 import { openStateStore } from "./nats/state-store.ts";
 import { assertServerVersion, ensureStreams, openManager } from "./nats/streams.ts";
 import { subjectsFor } from "./nats/subjects.ts";
-import { probeSync } from "./nats/sync-probe.ts";
 import { acquireOwnerLock } from "./owner-lock.ts";
 import { packageVersion, projectFolder } from "./project.ts";
 import { Router } from "./router.ts";
@@ -98,57 +90,39 @@ async function assemble(
   const { logIdentity } = await ensureStreams(manager, subjects);
   const secret = await loadSecret(client, subjects);
   const seal = createSeal(secret);
-
-  const syncsEveryWrite = async () => {
-    const probe = await probeSync(client, manager, subjects.probeStream);
-    if (probe.syncsEveryWrite) log.info(probe, "by its timing, the NATS server syncs every write");
-    else
-      log.warn(probe, "by its timing, the NATS server does not sync every write: a power failure can lose accepted events (sync_interval)");
-    return probe.syncsEveryWrite;
-  };
-  // Where each write is synced, publishes that share a batch share the sync.
-  const publisher = resources.use(new Publisher(nats, { grouping: server.isOwn || (await syncsEveryWrite()) }));
   connection.onStatus((connected) => {
-    publisher.setConnected(connected);
     log[connected ? "info" : "warn"]({ server: server.url }, connected ? "connected to NATS" : "the connection to NATS is lost");
   });
-  const eventLog = new EventLog({
-    client,
-    manager,
-    publisher,
-    subjects,
-    identity: logIdentity,
-    secret,
-    largestEvent: Math.min(nats.info?.max_payload ?? largestEvent, largestEvent),
-    log,
-  });
-  const index = resources.use(new EventIndex({ file: join(config.data, "events.sqlite"), log: eventLog, logger: log }));
-  const deadLetters = new DeadLetters({ client, manager, subjects, seal });
-  const expressions = resources.use(createExpressions({ log }));
 
+  const expressions = resources.use(createExpressions({ log }));
   const stopping = new AbortController();
   const metrics = createMetrics();
   resources.use(registerProcessMetrics(metrics));
   metrics.observed("reprise_nats_connected", "gauge", "1 while connected to NATS.", () => Number(connection.connected));
   const router = new Router({ signal: stopping.signal, metrics });
-  const ready = Promise.withResolvers<void>();
-  ready.promise.catch(() => {}); // whoever waits for it is told; nobody may
-  resources.defer(() => ready.reject(new CodedError("SHUTTING_DOWN", "the daemon did not start")));
-  const delivery = resources.use(
-    new Delivery({ client, manager, subjects, deadLetters, log, ready: ready.promise, metrics, pauses: deliveryPauses }),
+  const events = resources.use(
+    await openEvents({
+      connection,
+      client,
+      manager,
+      subjects,
+      identity: logIdentity,
+      secret,
+      data: config.data,
+      syncsEveryWrite: server.isOwn,
+      commands: router,
+      expressions,
+      metrics,
+      log,
+    }),
   );
-  const bus = new EventBus({ log: eventLog, index, deadLetters, delivery, expressions, commands: router });
-  const schedules = resources.use(
-    new Schedules({ client, manager, subjects, deadLetters, seal, log, fire: (scheduled) => bus.fire(scheduled) }),
-  );
-  bus.schedules = schedules;
 
   await seedRepository(repository, { compositions: join(projectFolder, "compositions"), agents: join(projectFolder, "agents") });
   const shared: SharedServices = {
     router,
-    bus,
-    eventLog,
-    delivery,
+    bus: events.bus,
+    eventLog: events.eventLog,
+    delivery: events.delivery,
     expressions,
     repository,
     journal: openRunJournal({ client, manager, subjects, seal }),
@@ -161,15 +135,13 @@ async function assemble(
   for (const { module, context, state } of host.running) {
     const listens = Object.entries(module.listens ?? {});
     if (listens.length === 0) continue;
-    await delivery.listen({
+    await events.delivery.listen({
       name: module.name,
       patterns: listens.map(([pattern]) => pattern),
       handle: (event) => handlerFor(listens, event.type)(event, { state, context, meta: consequenceOf(event) }),
     });
   }
-  await index.catchUp(); // ids of before are recognised from the first emit on
-  ready.resolve();
-  await schedules.start();
+  await events.begin();
   const service = await serveCommands({ connection: nats, router, subjects, version: packageVersion, log });
 
   const health = (): Health => {
@@ -195,16 +167,12 @@ async function assemble(
     async [Symbol.asyncDispose]() {
       if (phase === "stopping") return;
       phase = "stopping";
-      const drained = Promise.all([service.stop(), schedules[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()]);
-      await Promise.race([drained, pause(drainTime, undefined, { ref: false })]);
+      await Promise.race([Promise.all([service.stop(), events.drain()]), pause(drainTime, undefined, { ref: false })]);
       stopping.abort(new CodedError("SHUTTING_DOWN", "the daemon stops"));
       await resources.disposeAsync();
     },
   };
 }
-
-/** Bytes; replies of `event:query` and NATS's own default limit are made for it. */
-const largestEvent = 1024 * 1024;
 
 function handlerFor<Handler>(listens: readonly [pattern: string, handler: Handler][], type: string): Handler {
   const found = listens.find(([pattern]) => matches(pattern, type));
