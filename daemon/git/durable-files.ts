@@ -71,7 +71,7 @@ export class DurableFiles {
       await move();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       await move();
     }
   }
@@ -84,5 +84,18 @@ export class DurableFiles {
     } finally {
       await folder.close();
     }
+  }
+}
+
+/** With its parents. Node's recursive mkdir says ENOENT on a read-only file system, which would be no reason to a reader. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return;
+    if (code !== "ENOENT") throw error;
+    await makeFolder(dirname(path));
+    await makeFolder(path);
   }
 }
