@@ -202,6 +202,8 @@ export interface Repository {
   /** Commit at the tip of the branch; undefined before the first commit. */
   head(): Promise<string | undefined>;
   read(path: string, commit?: string): Promise<RepositoryFile | undefined>;
+  /** The content of a blob. @throws CodedError REPOSITORY_UNAVAILABLE if it is missing or damaged */
+  readBlob(blob: string): Promise<string>;
   /** Paths of the files directly in `folder`. */
   list(folder: string, commit?: string): Promise<string[]>;
   /**
@@ -213,8 +215,8 @@ export interface Repository {
   log(options?: { path?: string; limit?: number }): AsyncIterable<CommitInfo>;
   /** The files that differ between two commits; `from` undefined = all files of `to`. */
   compare(from: string | undefined, to: string): Promise<FileState[]>;
-  /** The commits of a tip with what they changed, newest first, not going behind the known ones. */
-  changes(tip: string, isKnown: (commit: string) => boolean): AsyncIterable<CommitChange>;
+  /** The commits of a tip with what they changed, newest first; `since` = without that one and all before it. */
+  changes(tip: string, since?: string): AsyncIterable<CommitChange>;
 }
 
 export type SqlValue = string | number | bigint | Uint8Array | null;

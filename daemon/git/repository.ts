@@ -111,7 +111,11 @@ export async function openRepository(folder: string, options: { url?: string } =
   async function read(path: string, commit?: string): Promise<RepositoryFile | undefined> {
     const entry = await entryAt(path, commit);
     if (entry?.type !== "blob") return undefined;
-    return { path, content: new TextDecoder().decode(await objects.blob(entry.oid)), blob: entry.oid };
+    return { path, content: await readBlob(entry.oid), blob: entry.oid };
+  }
+
+  async function readBlob(blob: string): Promise<string> {
+    return new TextDecoder().decode(await objects.blob(blob));
   }
 
   async function list(folderPath: string, commit?: string): Promise<string[]> {
@@ -175,6 +179,7 @@ export async function openRepository(folder: string, options: { url?: string } =
     },
     head,
     read,
+    readBlob,
     list,
     async commit(request) {
       for (const path of Object.keys(request.files)) assertWritablePath(path);
@@ -189,7 +194,7 @@ export async function openRepository(folder: string, options: { url?: string } =
     async compare(from, to) {
       return compareTrees(objects, from && (await objects.commit(from)).tree, (await objects.commit(to)).tree);
     },
-    changes: (tip, isKnown) => walkChanges(objects, tip, isKnown),
+    changes: (tip, since) => walkChanges(objects, tip, since),
     async [Symbol.asyncDispose]() {
       isClosed = true;
       await queue;

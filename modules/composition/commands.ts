@@ -2,8 +2,10 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { type Call, commandsOf, type RepositoryFile } from "../../daemon/module.ts";
+import { performanceFields } from "./catalogue/performance.ts";
 import { hasReservedTrailer } from "./commit-message.ts";
 import { assertDerivedFieldsKept, type CompositionFields, compositionName, compositionTypes, readComposition } from "./content.ts";
+import { originOf } from "./family.ts";
 import type { State } from "./state.ts";
 import { type Composition, fieldsOf, parseAuthor, parseReference, pathOf } from "./store.ts";
 
@@ -36,12 +38,14 @@ export const compositionCommands = {
       content,
       data: z.record(z.string(), z.unknown()).optional().describe("the text as JSON; absent if the text is invalid"),
       issues: z.array(issue).optional(),
+      performance: performanceFields.optional().describe("of its runs, whatever their version; absent before the first has ended"),
     }),
     async handle({ name, ...at }, { state }) {
       const found = await state.store.get({ ...parseReference(name), ...at });
       const place = { name: found.name, type: found.type, commit: found.commit, content: found.file.content };
       if (found.fields instanceof CodedError) return { ...place, issues: issuesOf(found.fields) };
-      return { ...place, version: found.fields.version, data: found.fields };
+      const performance = state.catalogue.performance.of(found.name, originOf(found.fields)?.parent.name);
+      return { ...place, version: found.fields.version, data: found.fields, ...(performance && { performance }) };
     },
   }),
 

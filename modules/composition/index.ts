@@ -14,6 +14,7 @@ import { decisionEntry } from "./entries.ts";
 import { DecisionProjection, recordedEvent, trackedEvent } from "./projection.ts";
 import { queryCommands } from "./query-commands.ts";
 import { DecisionSegments } from "./segments.ts";
+import { selectedEvent, selection } from "./select.ts";
 import type { State } from "./state.ts";
 import { CompositionStore } from "./store.ts";
 
@@ -32,6 +33,10 @@ export default defineModule<State>({
       description: "A commit, made by hand, left a composition invalid.",
       schema: change.extend({ path: z.string(), issues: z.array(issue) }),
     },
+    [selectedEvent]: {
+      description: "A pattern was chosen for a task.",
+      schema: selection.extend({ task: z.unknown() }),
+    },
     [trackedEvent]: {
       description: "A decision was taken; it is on its way into git.",
       schema: decisionEntry.extend({ pattern: z.string(), version: z.string() }),
@@ -47,6 +52,7 @@ export default defineModule<State>({
   },
   async start(context) {
     const catalogue = new Catalogue(context);
+    await catalogue.performance.start();
     const segments = new DecisionSegments(context.repository);
     const projection = new DecisionProjection(context, segments);
     await projection.start();

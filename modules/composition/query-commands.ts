@@ -1,11 +1,14 @@
-/** Finding compositions: list, discover, history. All are answered from the catalogue. */
+/** Finding compositions: list, discover, select, lineage, history. All are answered from the catalogue. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { commandsOf } from "../../daemon/module.ts";
 import type { Entry } from "./catalogue/catalogue.ts";
+import { performanceFields } from "./catalogue/performance.ts";
 import { issue } from "./commands.ts";
 import { compositionName, compositionTypes } from "./content.ts";
+import { Family, family, originOf } from "./family.ts";
 import { filterFields, meets } from "./filter.ts";
+import { select, selection, selectRequest } from "./select.ts";
 import type { State } from "./state.ts";
 
 const command = commandsOf<State>();
@@ -19,6 +22,7 @@ const summary = z.object({
   description: z.string().optional(),
   tags: z.array(z.string()).optional(),
   issues: z.array(issue).optional(),
+  performance: performanceFields.optional(),
 });
 
 export const queryCommands = {
@@ -34,7 +38,13 @@ export const queryCommands = {
       await state.catalogue.refresh();
       const isWanted = (entry: Entry) =>
         (wanted === undefined || entry.type === wanted) && (invalid === undefined || (entry.issues !== undefined) === invalid);
-      return { compositions: state.catalogue.entries().filter(isWanted).sort(byPlace).map(summarise) };
+      return {
+        compositions: state.catalogue
+          .entries()
+          .filter(isWanted)
+          .sort(byPlace)
+          .map((entry) => summarise(entry, state)),
+      };
     },
   }),
 
@@ -55,10 +65,35 @@ export const queryCommands = {
       const ranks = query === undefined ? undefined : state.catalogue.search(query);
       const found = state.catalogue
         .entries()
-        .filter(({ path, fields }) => fields && (!ranks || ranks.has(path)) && meets(fields, filter))
+        .filter(
+          ({ path, fields }) =>
+            fields && (!ranks || ranks.has(path)) && meets({ ...fields, performance: performanceOf({ fields }, state) }, filter),
+        )
         .sort((left, right) => (ranks?.get(right.path) ?? 0) - (ranks?.get(left.path) ?? 0) || byPlace(left, right));
-      const compositions = found.slice(0, limit).map((entry) => ({ ...summarise(entry), ...(ranks && { rank: ranks.get(entry.path) }) }));
+      const compositions = found
+        .slice(0, limit)
+        .map((entry) => ({ ...summarise(entry, state), ...(ranks && { rank: ranks.get(entry.path) }) }));
       return { compositions, total: found.length };
+    },
+  }),
+
+  "composition:select": command({
+    description: "Chooses the pattern for a task: those that meet every requirement, among them by the serving policy.",
+    input: selectRequest,
+    output: selection,
+    handle: select,
+  }),
+
+  "composition:lineage": command({
+    description: "The family of a composition: its ancestors, its forks and theirs, with versions, reasons and measured performance.",
+    reads: true,
+    input: z.strictObject({ name: compositionName }),
+    output: family,
+    async handle({ name }, { state }) {
+      await state.catalogue.refresh();
+      const found = await new Family(state.catalogue, state.store).of(name);
+      if (!found) throw neverThere(name);
+      return found;
     },
   }),
 
@@ -98,8 +133,7 @@ export const queryCommands = {
             .map((change) => ({ ...change, type: each })),
         )
         .sort((left, right) => right.sequence - left.sequence);
-      if (changes.length === 0 && cursor === undefined)
-        throw new CodedError("COMPOSITION_NOT_FOUND", `There never was a composition ${name}`, { name });
+      if (changes.length === 0 && cursor === undefined) throw neverThere(name);
       const page = changes.slice(0, limit);
       const commits = page.map(({ author: { time, ...author }, sequence: _, ...change }) => ({ ...change, author, time }));
       return { commits, ...(changes.length > limit && { cursor: String(page.at(-1)?.sequence) }) };
@@ -107,10 +141,17 @@ export const queryCommands = {
   }),
 };
 
-function summarise({ name, type: ofType, fields, issues }: Entry) {
+function summarise(entry: Entry, state: State) {
+  const { name, type: ofType, fields, issues } = entry;
   if (!fields) return { name, type: ofType, valid: false, issues };
   const { version, description, tags } = fields;
-  return { name, type: ofType, valid: true, version, description, tags };
+  const performance = performanceOf(entry, state);
+  return { name, type: ofType, valid: true, version, description, tags, ...(performance && { performance }) };
 }
+
+const performanceOf = ({ fields }: Pick<Entry, "fields">, { catalogue }: State) =>
+  fields && catalogue.performance.of(fields.name, originOf(fields)?.parent.name);
+
+const neverThere = (name: string): CodedError => new CodedError("COMPOSITION_NOT_FOUND", `There never was a composition ${name}`, { name });
 
 const byPlace = (left: Entry, right: Entry): number => (left.path < right.path ? -1 : 1);

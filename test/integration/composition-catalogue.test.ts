@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -14,6 +15,7 @@ async function start(t: TestContext) {
   const folder = await temporaryFolder(t);
   const database = join(await temporaryFolder(t), "index.sqlite");
   const log = new MemoryEventLog();
+  await gitIn(folder)("init", "-q", "-b", "main");
   const open = () => startModule(composition, { folder, database, log });
   const git = gitIn(folder);
   const commitByHand = async (files: Record<string, string>, message = "by hand") => {
@@ -48,7 +50,7 @@ test("a commit by hand is answered at once; what it broke is listed, told once, 
     told.map(({ data }) => (data as { commit: string }).commit),
     commits.split("\n").reverse(),
   );
-  const { path, author, issues } = told[0]?.data as { path: string; author: string; issues: object[] };
+  const { path, author, issues } = (told[0] ?? assert.fail()).data as { path: string; author: string; issues: object[] };
   assert.deepEqual([path, author, issues.length > 0], ["orchestrations/broken.yaml", "Hand", true]);
 });
 
@@ -68,6 +70,7 @@ test("the catalogue is the same when it is made again, grown commit by commit or
       "the decisions",
     );
   }
+  await until(async () => (await git("status", "--porcelain")) === "" && !existsSync(join(folder, ".git/index.lock")), "the work tree");
   await git("checkout", "-q", "-b", "side");
   await commitByHand({ "orchestrations/three.yaml": textOf("three") });
   await git("checkout", "-q", "main");
@@ -166,4 +169,111 @@ test("a damaged index is made again", async (t) => {
   await writeFile(database, "x".repeat(8_192));
   await using module = await open();
   assert.deepEqual(namesOf(await module.call("list", {})), ["one"]);
+});
+
+test("performance comes from the events that end runs, each counted once, and is shown over the parent's", async (t) => {
+  const { open, commitByHand, log } = await start(t);
+  const lineage = "lineage:\n  parent: base@1.0.0\n  reason: to be faster\n";
+  const endedWith = (pattern: string, ...scores: (number | undefined)[]) => {
+    for (const score of scores)
+      log.append({
+        id: `run-${log.records.length}`,
+        type: score === undefined ? "orchestration:failed" : "orchestration:completed",
+        time: new Date().toISOString(),
+        source: "orchestration",
+        data: { pattern, ...(score === undefined ? {} : { result: { score } }) },
+        correlation: "c",
+        hops: 0,
+      });
+  };
+  await commitByHand({ "orchestrations/base.yaml": textOf("base"), "orchestrations/fork.yaml": textOf("fork", "1.1.0", lineage) });
+  endedWith("base", 0.2, 0.4, undefined);
+  {
+    await using module = await open();
+    endedWith("fork", 0.8, 0.9);
+    await until(async () => (await module.call("get", { name: "fork" })).performance?.runs === 2, "the runs of the fork");
+  }
+  await using module = await open();
+  endedWith("fork", 1);
+  const { performance } = await until(async () => {
+    const found = await module.call("get", { name: "fork" });
+    return found.performance?.runs === 3 && found;
+  }, "one run more");
+  const { mean_score, success_rate, improvement } = performance;
+  assert.deepEqual(
+    [mean_score.toFixed(3), success_rate, improvement.over, improvement.difference.toFixed(3)],
+    ["0.900", 1, "base", "0.700"],
+  );
+  assert.ok(improvement.interval[0] < 0.7 && improvement.interval[1] > 0.7);
+  const base = (await module.call("get", { name: "base" })).performance;
+  assert.deepEqual([base.runs, base.success_rate.toFixed(3), base.improvement], [3, "0.667", undefined]);
+  assert.deepEqual(namesOf(await module.call("discover", { metadata_filter: { "performance.mean_score": { ">": 0.5 } } })), ["fork"]);
+  const { tree, ancestors } = await module.call("lineage", { name: "base" });
+  assert.deepEqual(
+    [
+      ancestors,
+      tree.performance.runs,
+      tree.children.map(({ name, version, reason }: { name: string; version: string; reason: string }) => [name, version, reason]),
+    ],
+    [[], 3, [["fork", "1.1.0", "to be faster"]]],
+  );
+});
+
+test("lineage goes up past a parent that was deleted", async (t) => {
+  const { open, commitByHand } = await start(t);
+  await using module = await open();
+  const from = (parent: string) => `lineage: {parent: "${parent}@1.0.0"}\n`;
+  await commitByHand({ "orchestrations/a.yaml": textOf("a"), "orchestrations/b.yaml": textOf("b", "1.0.0", from("a")) });
+  await commitByHand({ "orchestrations/c.yaml": textOf("c", "1.0.0", from("b")) });
+  await module.call("delete", { name: "b" });
+  const { ancestors, tree } = await module.call("lineage", { name: "c" });
+  assert.deepEqual(
+    ancestors.map(({ name, deleted }: { name: string; deleted?: true }) => [name, deleted]),
+    [
+      ["b", true],
+      ["a", undefined],
+    ],
+  );
+  assert.deepEqual(tree.children, []);
+  await assert.rejects(module.call("lineage", { name: "nobody" }), { code: "COMPOSITION_NOT_FOUND" });
+});
+
+test("select asks the policy about those that meet every requirement, and tells why", async (t) => {
+  const { folder, log, commitByHand } = await start(t);
+  const asked: { slot: string; context: object; candidates: { id: string; features: Record<string, unknown> }[] }[] = [];
+  const policy = (input: (typeof asked)[number]) => {
+    asked.push(input);
+    return { decision_id: "d1", choice: "b", probability: 0.9, scores: { a: 0.1, b: 0.7, c: 0.3 }, reason: "best so far" };
+  };
+  await using module = await startModule(composition, { folder, log, handlers: { "policy:select": policy } });
+  const files = ["a", "b", "c"].map((name) => [`orchestrations/${name}.yaml`, textOf(name, "1.0.0", "tags: [x]\n")]);
+  await commitByHand({ ...Object.fromEntries(files), "orchestrations/d.yaml": textOf("d", "1.0.0", "description: sorts mail\n") });
+  const requirements = { tags: ["x"] };
+  const answer = await module.call("select", { task: { size: 3 }, requirements });
+  assert.deepEqual(
+    [answer.choice, answer.probability, answer.runners_up, answer.decision_id],
+    [
+      "b",
+      0.9,
+      [
+        { name: "c", score: 0.3 },
+        { name: "a", score: 0.1 },
+      ],
+      "d1",
+    ],
+  );
+  assert.match(answer.reason, /best so far; 3 of 4/);
+  assert.deepEqual(
+    [asked[0]?.slot, asked[0]?.context, asked[0]?.candidates.map(({ id }) => id)],
+    ["pattern", { size: 3 }, ["a", "b", "c"]],
+  );
+  await module.call("select", { task: "sort my mail" });
+  assert.ok(Number(asked[1]?.candidates[0]?.features.text_rank) > 0);
+  assert.equal(asked[1]?.candidates[0]?.id, "d");
+  assert.equal(log.ofType("composition:selected").length, 1);
+  for (const input of [
+    { task: "x", candidates: ["nobody"] },
+    { task: "x", requirements: { tags: ["y"] } },
+  ])
+    await assert.rejects(module.call("select", input), { code: "COMPOSITION_NOT_FOUND" });
 });

@@ -7,11 +7,13 @@
  * 4. What is invalid is a row that says so, and is told once in an event.
  */
 import { CodedError } from "../../../daemon/errors.ts";
-import type { FileState, ModuleContext } from "../../../daemon/module.ts";
+import type { Database, FileState, ModuleContext } from "../../../daemon/module.ts";
 import { type CompositionFields, type CompositionType, tryReadComposition } from "../content.ts";
 import { placeOf } from "../store.ts";
 import { DecisionRows } from "./decision-rows.ts";
 import { History } from "./history.ts";
+import { inParallel } from "./parallel.ts";
+import { PerformanceRecord } from "./performance.ts";
 import { clearGitTables, prepareTables, progressOf, setProgress } from "./tables.ts";
 
 export const invalidEvent = "composition:invalid";
@@ -39,8 +41,9 @@ export interface Entry {
 export class Catalogue implements AsyncDisposable {
   readonly history: History;
   readonly decisions: DecisionRows;
+  readonly performance: PerformanceRecord;
   readonly #context: ModuleContext;
-  readonly #database: ReturnType<ModuleContext["openDatabase"]>;
+  readonly #database: Database;
   readonly #entries = new Map<string, Entry>();
   readonly #timer: NodeJS.Timeout;
   #head: string | undefined;
@@ -56,15 +59,12 @@ export class Catalogue implements AsyncDisposable {
     prepareTables(this.#database);
     this.history = new History(this.#database, context.repository);
     this.decisions = new DecisionRows(this.#database, context.repository);
+    this.performance = new PerformanceRecord(context, this.#database);
     this.#head = progressOf(this.#database, "head");
     for (const row of this.#database.prepare("SELECT * FROM compositions").all()) this.#remember(entryOf(row));
     this.#timer = setInterval(() => {
       this.refresh().catch((error: unknown) => context.log.warn({ err: error }, "the catalogue is behind"));
     }, lookEvery).unref();
-  }
-
-  get database(): ReturnType<ModuleContext["openDatabase"]> {
-    return this.#database;
   }
 
   /** Brings the catalogue to the present HEAD. */
@@ -98,6 +98,7 @@ export class Catalogue implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
+    await this.performance[Symbol.asyncDispose]();
     await this.#current;
     this.#database[Symbol.dispose]();
   }
@@ -130,26 +131,26 @@ export class Catalogue implements AsyncDisposable {
     }
     const files = await repository.compare(this.#head, head);
     await this.decisions.update(files, head);
-    await this.#update(files, head);
+    await this.#update(files);
     setProgress(this.#database, "head", head);
     this.#head = head;
     this.#report().catch((error: unknown) => log.warn({ err: error }, "invalid compositions are not told yet"));
   }
 
-  async #update(files: readonly FileState[], head: string): Promise<void> {
+  async #update(files: readonly FileState[]): Promise<void> {
     const changes: { path: string; entry?: Entry; text?: string }[] = [];
-    for (const { path, blob } of files) {
+    await inParallel(files, async ({ path, blob }) => {
       const place = placeOf(path);
-      if (!place) continue;
-      const file = blob === null ? undefined : await this.#context.repository.read(path, head);
-      if (!file) {
+      if (!place) return;
+      if (blob === null) {
         changes.push({ path });
-        continue;
+        return;
       }
-      const fields = tryReadComposition(file.content, place);
+      const text = await this.#context.repository.readBlob(blob);
+      const fields = tryReadComposition(text, place);
       const said = fields instanceof CodedError ? { issues: fields.details.issues as Issue[] } : { fields };
-      changes.push({ path, entry: { ...place, path, blob: file.blob, ...said }, text: file.content });
-    }
+      changes.push({ path, entry: { ...place, path, blob, ...said }, text });
+    });
     this.#database.transaction(() => {
       const drop = [
         "DELETE FROM texts WHERE rowid IN (SELECT id FROM compositions WHERE path = ?)",

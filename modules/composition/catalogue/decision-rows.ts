@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { CodedError } from "../../../daemon/errors.ts";
 import type { Database, FileState, Repository, SqlValue } from "../../../daemon/module.ts";
 import { type DecisionEntry, readEntries } from "../entries.ts";
+import { inParallel } from "./parallel.ts";
 
 const currentGrammar = /^orchestrations\/([^/]+)_decisions\.yaml$/;
 const fullGrammar = /^orchestrations\/([^/]+)_decisions\/(\d{4,8})\.yaml$/;
@@ -50,14 +51,14 @@ export class DecisionRows {
     const grown = files.flatMap(({ path }) => currentGrammar.exec(path)?.[1] ?? []);
     // A segment that becomes full keeps its number, so the current file leaves it first.
     for (const { pattern } of full) this.#drop(currentPath(pattern));
-    for (const segment of full) await this.#take(segment, commit);
-    for (const pattern of new Set([...full.map((segment) => segment.pattern), ...grown])) {
+    await inParallel(full, (segment) => this.#take(segment, commit));
+    await inParallel([...new Set([...full.map((segment) => segment.pattern), ...grown])], async (pattern) => {
       const path = currentPath(pattern);
       const last = this.#database
         .prepare("SELECT max(number) AS last FROM segments WHERE pattern = ? AND path <> ?")
         .get(pattern, path)?.last;
       await this.#take({ path, pattern, number: Number(last ?? 0) + 1 }, commit);
-    }
+    });
   }
 
   /** Newest first. */

@@ -4,6 +4,7 @@ import type { CommitChange, CommitInfo, Database, Repository } from "../../../da
 import { readMessage } from "../commit-message.ts";
 import { tryReadComposition } from "../content.ts";
 import { placeOf } from "../store.ts";
+import { inParallel } from "./parallel.ts";
 import { progressOf, setProgress } from "./tables.ts";
 
 /** A commit that changed a composition. */
@@ -32,9 +33,8 @@ export class History {
     const before = progressOf(this.#database, "history");
     if (tip === before) return true;
     const known = this.#database.prepare("SELECT 1 FROM commits WHERE id = ?");
-    const isKnown = (commit: string) => known.get(commit) !== undefined;
     const changes: CommitChange[] = [];
-    for await (const change of this.#repository.changes(tip, isKnown)) changes.push(change);
+    for await (const change of this.#repository.changes(tip, before)) if (!known.get(change.info.commit)) changes.push(change);
     if (before !== undefined && !changes.some(({ parents }) => parents.includes(before))) return false;
     const versions = await this.#readVersions(changes);
     this.#database.transaction(() => {
@@ -85,15 +85,14 @@ export class History {
   /** Path and blob → version. */
   async #readVersions(changes: readonly CommitChange[]): Promise<Map<string, string | undefined>> {
     const versions = new Map<string, string | undefined>();
-    for (const { info, files } of changes) {
-      for (const { path, blob } of files) {
-        const place = placeOf(path);
-        const key = `${path} ${blob}`;
-        if (!blob || !place || versions.has(key)) continue;
-        const file = await this.#repository.read(path, info.commit);
-        versions.set(key, file && versionIn(file.content, place));
-      }
-    }
+    const files = changes.flatMap((change) => change.files);
+    await inParallel(files, async ({ path, blob }) => {
+      const place = placeOf(path);
+      const key = `${path} ${blob}`;
+      if (!blob || !place || versions.has(key)) return;
+      versions.set(key, undefined); // it is being read
+      versions.set(key, versionIn(await this.#repository.readBlob(blob), place));
+    });
     return versions;
   }
 }
