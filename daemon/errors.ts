@@ -69,6 +69,11 @@ export const errorTable = {
     retryable: false,
     meaning: "The YAML text is not a valid composition; details.issues has line and column.",
   },
+  COMPOSITION_UNRELATED: {
+    status: 422,
+    retryable: false,
+    meaning: "The compositions have no common ancestor to merge on; details.reason says why.",
+  },
   COMPOSITION_STALE: { status: 409, retryable: true, meaning: "The composition changed since `based_on`; read it again." },
   // repository
   REPOSITORY_CONFLICT: {

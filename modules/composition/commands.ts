@@ -11,15 +11,18 @@ import { type Composition, fieldsOf, parseAuthor, parseReference, pathOf } from 
 
 const command = commandsOf<State>();
 
-const type = z.enum(compositionTypes);
+export const type = z.enum(compositionTypes);
 const commit = z.string().regex(/^[0-9a-f]{40}$/, "expected the full id of a commit");
-const content = z.string().describe("YAML text");
-const author = z.string().min(1).max(200).optional().describe("Name <email>, or a name alone");
+export const content = z.string().describe("YAML text");
+export const author = z.string().min(1).max(200).optional().describe("Name <email>, or a name alone");
 const message = z
   .string()
   .min(1)
   .max(10_000)
-  .refine((text) => !hasReservedTrailer(text), "the trailers Event, Decision-Id, Run, Agent, Pattern and Forked-From are the daemon's")
+  .refine(
+    (text) => !hasReservedTrailer(text),
+    "the trailers Event, Decision-Id, Run, Agent, Pattern, Forked-From, Merged-From and Evidence are the daemon's",
+  )
   .optional()
   .describe("message of the commit");
 export const issue = z.object({ message: z.string(), line: z.number(), column: z.number(), path: z.string().optional() });
@@ -128,7 +131,7 @@ interface Change {
   readonly author?: string | undefined;
 }
 
-async function write({ context, caller }: Call<State>, change: Change): Promise<{ commit: string; author: string }> {
+export async function write({ context, caller }: Call<State>, change: Change): Promise<{ commit: string; author: string }> {
   const path = pathOf(change.type, change.name);
   const person = parseAuthor(change.author) ?? (caller.kind === "agent" ? parseAuthor(caller.id) : undefined);
   const info = await context.repository.commit({
@@ -148,5 +151,5 @@ const issuesOf = (error: CodedError): Issue[] => error.details.issues as Issue[]
 
 const invalidRequest = (text: string): CodedError => new CodedError("REQUEST_INVALID", text, { issues: [{ message: text, path: [] }] });
 
-const stale = (text: string, file: RepositoryFile): CodedError =>
+export const stale = (text: string, file: RepositoryFile): CodedError =>
   new CodedError("COMPOSITION_STALE", text, { path: file.path, blob: file.blob });

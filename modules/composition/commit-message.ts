@@ -53,4 +53,5 @@ export function readMessage(info: CommitInfo): DecisionCommit | undefined {
 }
 
 /** Does a text hold a trailer that the daemon alone writes? */
-export const hasReservedTrailer = (text: string): boolean => /^\s*(?:Event|Decision-Id|Run|Agent|Pattern|Forked-From)\s*:/im.test(text);
+export const hasReservedTrailer = (text: string): boolean =>
+  /^\s*(?:Event|Decision-Id|Run|Agent|Pattern|Forked-From|Merged-From|Evidence)\s*:/im.test(text);

@@ -2,7 +2,8 @@
  * The domain `composition`: patterns, profiles and components as YAML in git, and the decisions that agents took on them.
  *
  * Reading order: content (what a text must hold), store (files of the repository), commands; entries, segments (decisions as
- * files), projection (from the event log into git), decision-commands; catalogue (an index of it all), filter, query-commands.
+ * files), projection (from the event log into git), decision-commands; catalogue (an index of it all), filter, query-commands;
+ * version-commands with render, ancestry, structural-diff, merge (data-merge, text-merge, line-merge), yaml-edit.
  */
 import { z } from "zod";
 import { defineModule } from "../../daemon/module.ts";
@@ -17,6 +18,7 @@ import { DecisionSegments } from "./segments.ts";
 import { selectedEvent, selection } from "./select.ts";
 import type { State } from "./state.ts";
 import { CompositionStore } from "./store.ts";
+import { versionCommands, versionEvents } from "./version-commands.ts";
 
 const change = z.object({ name: z.string(), type: z.enum(compositionTypes), commit: z.string(), author: z.string() });
 const versionedChange = change.extend({ version: z.string() });
@@ -24,10 +26,11 @@ const versionedChange = change.extend({ version: z.string() });
 export default defineModule<State>({
   name: "composition",
   description: "Patterns, profiles and components in git, and the decisions taken on them.",
-  commands: { ...compositionCommands, ...decisionCommands, ...queryCommands },
+  commands: { ...compositionCommands, ...decisionCommands, ...queryCommands, ...versionCommands },
   events: {
     "composition:created": { description: "A composition was added.", schema: versionedChange },
     "composition:saved": { description: "A composition has a new text.", schema: versionedChange },
+    ...versionEvents,
     "composition:deleted": { description: "A composition was removed.", schema: change },
     [invalidEvent]: {
       description: "A commit, made by hand, left a composition invalid.",

@@ -71,6 +71,10 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
   ROUTE_NOT_FOUND: asked("routing:remove", { id: "nobody" }),
   COMPOSITION_NOT_FOUND: asked("composition:get", { name: "nobody" }),
   COMPOSITION_INVALID: asked("composition:create", { type: "orchestration", name: "bad", content: "[" }),
+  async COMPOSITION_UNRELATED({ ask, codeOf }) {
+    const [source, target] = [await created(ask, "one-family"), await created(ask, "other-family")];
+    return codeOf("composition:merge", { source: source.name, target: target.name, strategy: "full" });
+  },
   async COMPOSITION_STALE({ ask, codeOf }) {
     const { name, commit } = await created(ask, "stale");
     await ask("composition:save", { name, content: patternOf(name, "EMIT 'a:c'"), based_on: commit });
