@@ -123,7 +123,7 @@ async function startRun(
 
 async function loadProfile(context: ModuleContext, name: string): Promise<{ commit: string; capabilities?: string[] }> {
   const { type, commit, data } = await context.call<{ type: string; commit: string; data: { capabilities?: string[] } }>(
-    "composition:get",
+    "composition:render",
     { name },
   );
   if (type !== "profile") throw new CodedError("COMPOSITION_INVALID", `${name} is a ${type}; an agent needs a profile.`, { name, type });

@@ -97,9 +97,7 @@ export async function render(root: Source, load: Load, variables: Readonly<Recor
   };
   const whole = insertComponents(withVariables, parts, { fail, mostBytes }) as Fields;
   const data = insertVariables(whole, fail) as CompositionFields;
-  const content = isDeepStrictEqual(data, readYaml(root.text).data)
-    ? root.text
-    : stringify(data, { lineWidth: 0, aliasDuplicateObjects: false });
+  const content = isDeepStrictEqual(data, root.fields) ? root.text : stringify(data, { lineWidth: 0, aliasDuplicateObjects: false });
   if (Buffer.byteLength(content) > mostBytes) throw fail([], "is larger than 256 KB when rendered");
   return { content, data, sources: sources.map(({ fields }) => `${fields.name}@${fields.version}`) };
 }

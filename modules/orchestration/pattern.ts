@@ -5,7 +5,7 @@ import { readYaml } from "../../daemon/yaml.ts";
 import { type Strategy, walk } from "./language/ast.ts";
 import { parseStrategy } from "./language/parser.ts";
 
-/** Reply of `composition:get`, as far as it is used here. */
+/** Reply of `composition:render`, as far as it is used here. */
 interface Composition {
   readonly name: string;
   readonly type: string;
@@ -29,7 +29,7 @@ export interface Pattern {
 
 /** @throws CodedError COMPOSITION_NOT_FOUND, PATTERN_INVALID */
 export async function loadPattern(context: ModuleContext, name: string, commit?: string): Promise<Pattern> {
-  const found = await context.call<Composition>("composition:get", { name, ...(commit && { commit }) });
+  const found = await context.call<Composition>("composition:render", { name, ...(commit && { commit }) });
   if (found.type !== "orchestration") {
     throw new CodedError("PATTERN_INVALID", `${name} is a ${found.type}; a pattern has the type orchestration.`, {
       name,

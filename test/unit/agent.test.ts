@@ -17,7 +17,7 @@ async function start(options: TestOptions & { capabilities?: string[] } = {}) {
   const module = await startModule(agent, {
     ...options,
     handlers: {
-      "composition:get": (({ name }: { name: string }) => {
+      "composition:render": (({ name }: { name: string }) => {
         if (name === "a_pattern") return { type: "orchestration", commit: "c", data: {} };
         return { type: "profile", commit: "p1", data: { capabilities: options.capabilities ?? ["*"] } };
       }) as TestHandler,

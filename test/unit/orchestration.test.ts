@@ -27,7 +27,7 @@ const compositions = (
 const start = (patterns: Parameters<typeof compositions>[0], options: TestOptions = {}) =>
   startModule(orchestration, {
     ...options,
-    handlers: { "composition:get": compositions(patterns), "event:emit": () => ({ status: "emitted" }), ...options.handlers },
+    handlers: { "composition:render": compositions(patterns), "event:emit": () => ({ status: "emitted" }), ...options.handlers },
   });
 
 const typesIn = (log: MemoryEventLog) => log.records.map(({ type }) => type);
@@ -214,7 +214,7 @@ test("list filters runs by state and pattern, the latest first", async () => {
 test("an unknown run is RUN_NOT_FOUND, a profile is no pattern", async () => {
   await using module = await start(
     {},
-    { handlers: { "composition:get": () => ({ name: "p", type: "profile", version: "1", commit: "c", data: {} }) } },
+    { handlers: { "composition:render": () => ({ name: "p", type: "profile", version: "1", commit: "c", data: {} }) } },
   );
   await assert.rejects(module.call("orchestration:status", { run_id: "nobody" }), { code: "RUN_NOT_FOUND" });
   await assert.rejects(module.call("orchestration:start", { pattern: "p" }), { code: "PATTERN_INVALID" });
@@ -247,7 +247,7 @@ test("the shipped pattern plays: every file has its choice, outcome and decision
   const data = readYaml(content).data;
   await using module = await startModule(orchestration, {
     handlers: {
-      "composition:get": () => ({ name: "compression_tournament", type: "orchestration", version: "1.0.0", commit: "c", content, data }),
+      "composition:render": () => ({ name: "compression_tournament", type: "orchestration", version: "1.0.0", commit: "c", content, data }),
       "event:emit": note("emit", () => ({ status: "emitted", id: "e" })),
       "policy:select": note("select", () => ({ decision_id: "d", choice: "zstd-3", probability: 0.5 })),
       "policy:outcome": note("outcome", () => ({ joined: true })),
