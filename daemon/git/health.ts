@@ -37,7 +37,7 @@ async function findWriteProblem(gitdir: string): Promise<string | undefined> {
 
 async function findDamage(objects: ObjectReader): Promise<string | undefined> {
   try {
-    const { ref, commit } = await readHead(objects.gitdir);
+    const { ref, commit } = readHead(objects.gitdir);
     if (!commit) return undefined;
     const missing = await findMissing(objects, (await objects.commit(commit)).tree);
     return missing && `${ref} needs object ${missing}, which is missing or empty; restore it from a clone (git fsck names all)`;

@@ -10,7 +10,9 @@ import { CodedError } from "../errors.ts";
 import type { DurableFiles } from "./durable-files.ts";
 
 const cachedObjects = 500;
-const cachedBlobBytes = 64 * 1024;
+/** Patterns are small and many; together with the bytes a limit of 32 MB. */
+const cachedBlobs = 2_000;
+const cachedBlobBytes = 16 * 1024;
 
 /** Objects never change, so what was parsed once is kept. */
 export class ObjectReader {
@@ -37,7 +39,7 @@ export class ObjectReader {
     const known = this.#blobs.get(oid);
     if (known) return known;
     const { blob } = await this.#guard(oid, () => git.readBlob({ ...this.#place, oid }));
-    if (blob.length <= cachedBlobBytes) this.#keep(this.#blobs, oid, blob);
+    if (blob.length <= cachedBlobBytes) this.#keep(this.#blobs, oid, blob, cachedBlobs);
     return blob;
   }
 
@@ -79,10 +81,10 @@ export class ObjectReader {
     return value;
   }
 
-  #keep<Value>(known: Map<string, Value>, oid: string, value: Value): void {
+  #keep<Value>(known: Map<string, Value>, oid: string, value: Value, most = cachedObjects): void {
     known.delete(oid);
     known.set(oid, value);
-    if (known.size > cachedObjects) known.delete(known.keys().next().value as string);
+    if (known.size > most) known.delete(known.keys().next().value as string);
   }
 
   async #guard<Value>(oid: string, read: () => Promise<Value>): Promise<Value> {

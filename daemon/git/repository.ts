@@ -14,7 +14,7 @@ import type { TreeEntry } from "isomorphic-git";
 import { CodedError } from "../errors.ts";
 import type { CommitAuthor, CommitInfo, CommitRequest, Repository, RepositoryFile } from "../module.ts";
 import { acquireOwnerLock, OwnedElsewhereError } from "../owner-lock.ts";
-import { appendReflog, readHead, readReflog, unavailable } from "./branch.ts";
+import { appendReflog, type Head, readHead, readReflog, unavailable } from "./branch.ts";
 import { compareTrees, walkChanges } from "./compare.ts";
 import { DurableFiles } from "./durable-files.ts";
 import { findProblem } from "./health.ts";
@@ -94,7 +94,7 @@ export async function openRepository(folder: string, options: { url?: string } =
 
   /** The tip; where it is torn or its commit is damaged, the newest commit of the reflog that can still be read. */
   async function findHead(): Promise<string | undefined> {
-    const tip = await readHead(gitdir).catch((error: unknown) => ({ error, commit: undefined }));
+    const tip = tryReadHead(gitdir);
     if (!("error" in tip) && (!tip.commit || (await objects.isPresent(tip.commit)))) return tip.commit;
     for (const oid of await readReflog(gitdir)) {
       if (await objects.isPresent(oid)) return oid;
@@ -130,7 +130,7 @@ export async function openRepository(folder: string, options: { url?: string } =
     await workTree.finish();
     let basis: readonly FileChange[] | undefined;
     for (let attempt = 0; attempt < maximumAttempts; attempt++) {
-      const tip = await readHead(gitdir);
+      const tip = readHead(gitdir);
       const parent = tip.commit === undefined ? undefined : await objects.commit(tip.commit);
       const batch = new ObjectBatch();
       const changes = await compare(request, parent?.tree, batch);
@@ -201,6 +201,14 @@ export async function openRepository(folder: string, options: { url?: string } =
       await resources.disposeAsync();
     },
   };
+}
+
+function tryReadHead(gitdir: string): Head | { readonly error: unknown; readonly commit: undefined } {
+  try {
+    return readHead(gitdir);
+  } catch (error) {
+    return { error, commit: undefined };
+  }
 }
 
 /** Makes an ordinary repository as `git init` does; HEAD comes last, so that half of it is no repository yet. */

@@ -79,7 +79,7 @@ export class WorkTree {
     const locked = await readFile(branchLock, "utf8").catch(() => "");
     if (locked.trim() === intent.commit) await rm(branchLock, { force: true });
 
-    const { commit } = await readHead(this.#gitdir);
+    const { commit } = readHead(this.#gitdir);
     const index = await this.#readIndex();
     const pending: FileChange[] = [];
     const contents: Record<string, string | null> = {};
