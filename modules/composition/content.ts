@@ -3,7 +3,8 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { isCompositionName } from "../../daemon/names.ts";
-import { invalidYaml, readYaml } from "../../daemon/yaml.ts";
+import { invalidYaml } from "../../daemon/yaml.ts";
+import { readYamlOnce } from "./yaml-memory.ts";
 
 export const compositionTypes = ["orchestration", "profile", "component"] as const;
 export type CompositionType = (typeof compositionTypes)[number];
@@ -42,7 +43,7 @@ export type CompositionFields = z.output<typeof compositionFields>;
  * @throws CodedError COMPOSITION_INVALID with details.issues [{message, line, column, path}]
  */
 export function readComposition(text: string, expected: { name?: string; type?: CompositionType } = {}): CompositionFields {
-  const yaml = readYaml(text);
+  const yaml = readYamlOnce(text);
   const parsed = compositionFields.safeParse(yaml.data);
   const issues = parsed.success ? [] : parsed.error.issues.map(({ message, path }) => ({ message, path }));
   for (const field of ["name", "type"] as const) {
@@ -65,7 +66,7 @@ export function readComposition(text: string, expected: { name?: string; type?: 
 
 /** @throws CodedError COMPOSITION_INVALID if a field that the daemon derives differs */
 export function assertDerivedFieldsKept(before: CompositionFields | undefined, after: CompositionFields, text: string): void {
-  const yaml = readYaml(text);
+  const yaml = readYamlOnce(text);
   const edited = derivedFields.filter((field) => !isDeepStrictEqual(before?.[field], after[field]));
   if (edited.length === 0) return;
   const message = "is written by the daemon and cannot be edited by hand";

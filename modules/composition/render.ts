@@ -7,11 +7,11 @@
 import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
 import { CodedError } from "../../daemon/errors.ts";
-import { readYaml } from "../../daemon/yaml.ts";
 import type { CompositionFields } from "./content.ts";
 import { type FieldPath, isObject, valueAt } from "./field-path.ts";
 import { insertComponents } from "./render-components.ts";
 import { insertVariables } from "./render-variables.ts";
+import { readYamlOnce } from "./yaml-memory.ts";
 
 /** A file, or a text that was given. */
 export interface Source {
@@ -126,7 +126,7 @@ function overlay(below: unknown, above: unknown): unknown {
 }
 
 function invalidAt({ file, text }: Source, path: FieldPath, message: string, cause?: unknown, lines = 0): CodedError {
-  const { line: start, column: from } = readYaml(text).locate(path);
+  const { line: start, column: from } = readYamlOnce(text).locate(path);
   // The lines of a block begin below its header.
   const isBlock = /^[|>]/.test(text.split("\n")[start - 1]?.slice(from - 1) ?? "");
   const [line, column] = lines > 0 || isBlock ? [start + lines + (isBlock ? 1 : 0), 1] : [start, from];

@@ -4,10 +4,10 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { Lexer } from "yaml";
-import { readYaml } from "../../daemon/yaml.ts";
 import { isObject } from "./field-path.ts";
 import { reconcile } from "./yaml-edit.ts";
 import { type Block, type Chunk, cutBlock } from "./yaml-layout.ts";
+import { readYamlOnce } from "./yaml-memory.ts";
 import { renderEntry, shift } from "./yaml-render.ts";
 
 export interface Texts {
@@ -23,7 +23,7 @@ export interface Texts {
  */
 export function mergeTexts(texts: Texts, merged: unknown, takes: Takes = () => true): string {
   const [base, ours, theirs] = [texts.base, texts.ours, texts.theirs].map((text) => {
-    const { document } = readYaml(text);
+    const { document } = readYamlOnce(text);
     return { text, block: cutBlock(text, document.contents, 0, text.length) };
   }) as [Part, Part, Part];
   return reconcileSafely(weave(base, ours, theirs, merged, takes), ours.text, merged);
@@ -84,7 +84,7 @@ function weaveChunk(before: Chunk | undefined, our: Chunk, their: Chunk, { kind,
 
 /** A chunk read on its own, so that its places count from its own start. */
 function cutChunk(chunk: Chunk, kind: Block["kind"]): Block | undefined {
-  const { document } = readYaml(chunk.body);
+  const { document } = readYamlOnce(chunk.body);
   const outer = document.contents as unknown as { items: unknown[] } | null;
   const entry = outer?.items[0];
   const value = kind === "map" ? (entry as { value?: unknown } | undefined)?.value : entry;
@@ -92,7 +92,7 @@ function cutChunk(chunk: Chunk, kind: Block["kind"]): Block | undefined {
 }
 
 function dataOf(chunk: Chunk, kind: Block["kind"]): unknown {
-  const { data } = readYaml(chunk.body);
+  const { data } = readYamlOnce(chunk.body);
   return kind === "map" ? (data as Record<string, unknown>)[chunk.key] : (data as unknown[])[0];
 }
 

@@ -1,8 +1,8 @@
 /** Changing fields of a YAML text: what is not changed keeps its bytes, with its comments, order and styles. Pure. */
 import { isDeepStrictEqual } from "node:util";
-import { type Document, isMap, isSeq, type Pair, type Scalar } from "yaml";
+import { isMap, isSeq, type Pair, type Scalar } from "yaml";
 import { readYaml } from "../../daemon/yaml.ts";
-import { type FieldPath, isObject, withValue } from "./field-path.ts";
+import { type FieldPath, isObject, valueAt, withValue } from "./field-path.ts";
 import {
   type Collection,
   entryEnd,
@@ -15,6 +15,7 @@ import {
   nodeAt,
   valueStart,
 } from "./yaml-layout.ts";
+import { readYamlOnce } from "./yaml-memory.ts";
 import { renderEntry, renderInFlow, renderLike, shift } from "./yaml-render.ts";
 
 export interface FieldEdit {
@@ -28,19 +29,52 @@ export interface FieldEdit {
  * @throws CodedError REQUEST_INVALID for a path that leads nowhere, COMPOSITION_INVALID for a text that is no YAML
  */
 export function editYaml(text: string, edits: readonly FieldEdit[]): string {
-  let current = { text, yaml: readYaml(text) };
+  return editTogether(text, edits) ?? edits.reduce(editOnce, text);
+}
+
+function editOnce(text: string, { path, value }: FieldEdit): string {
+  const { document, data } = readYamlOnce(text);
+  const expected = withValue(data, path, value);
+  if (isDeepStrictEqual(data, expected)) return text;
+  const edited = editRange(text, document.contents, path, value);
+  return edited !== undefined && says(edited, expected) ? edited : rewrite(text, path, value);
+}
+
+/** Edits of different fields at the top do not depend on each other, so the text is read once for all. */
+function editTogether(text: string, edits: readonly FieldEdit[]): string | undefined {
+  if (edits.length < 2 || new Set(edits.map(({ path }) => path[0])).size < edits.length) return undefined;
+  const { document, data } = readYamlOnce(text);
+  const expected = edits.reduce((before, { path, value }) => withValue(before, path, value), data);
+  const splices: Splice[] = [];
   for (const { path, value } of edits) {
-    const { document, data } = current.yaml;
-    const expected = withValue(data, path, value);
-    if (isDeepStrictEqual(data, expected)) continue;
-    const edited = editRange(current.text, document.contents, path, value);
-    current = readAs(edited, expected) ?? rewrite(document, path, value);
+    if (isDeepStrictEqual(valueAt(data, path), value)) continue;
+    const edited = editRange(text, document.contents, path, value);
+    if (edited === undefined) return undefined;
+    splices.push(spliceOf(text, edited));
   }
-  return current.text;
+  splices.sort((one, other) => other.from - one.from);
+  if (splices.some(({ from }, position) => from <= (splices[position + 1]?.to ?? -1))) return undefined;
+  const result = splices.reduce((edited, { from, to, put }) => edited.slice(0, from) + put + edited.slice(to), text);
+  return says(result, expected) ? result : undefined;
+}
+
+interface Splice {
+  readonly from: number;
+  readonly to: number;
+  readonly put: string;
+}
+
+function spliceOf(before: string, after: string): Splice {
+  const most = Math.min(before.length, after.length);
+  let from = 0;
+  while (from < most && before[from] === after[from]) from++;
+  let end = 0;
+  while (end < most - from && before.at(-1 - end) === after.at(-1 - end)) end++;
+  return { from, to: before.length - end, put: after.slice(from, after.length - end) };
 }
 
 /** The text with the fewest edits after which it says `data`. */
-export const reconcile = (text: string, data: unknown): string => editYaml(text, [...differences(readYaml(text).data, data, [])]);
+export const reconcile = (text: string, data: unknown): string => editYaml(text, [...differences(readYamlOnce(text).data, data, [])]);
 
 function* differences(before: unknown, after: unknown, path: FieldPath): Generator<FieldEdit> {
   if (isDeepStrictEqual(before, after)) return;
@@ -51,22 +85,20 @@ function* differences(before: unknown, after: unknown, path: FieldPath): Generat
   } else yield { path, value: after };
 }
 
-function readAs(text: string | undefined, expected: unknown) {
-  if (text === undefined) return undefined;
+function says(text: string, expected: unknown): boolean {
   try {
-    const yaml = readYaml(text);
-    return isDeepStrictEqual(yaml.data, expected) ? { text, yaml } : undefined;
+    return isDeepStrictEqual(readYamlOnce(text).data, expected);
   } catch {
-    return undefined;
+    return false;
   }
 }
 
 /** For syntax that is rarely written, such as `? key`: the library writes the text anew. */
-function rewrite(document: Document, path: FieldPath, value: unknown) {
+function rewrite(text: string, path: FieldPath, value: unknown): string {
+  const { document } = readYaml(text);
   if (value === undefined) document.deleteIn(path);
   else document.setIn(path, document.createNode(value));
-  const text = document.toString({ lineWidth: 0 });
-  return { text, yaml: readYaml(text) };
+  return document.toString({ lineWidth: 0 });
 }
 
 /** @returns undefined if it cannot be done by exchanging a range of the text */
