@@ -23,12 +23,14 @@ interface Explanation {
 let daemon: TestDaemon;
 let files: string;
 let names: string[];
+let components: string[];
 before(async () => {
   daemon = await startTestDaemon();
   files = await mkdtemp(join(tmpdir(), "reprise-files-"));
   for (let count = 0; count < 6; count++) await writeFile(join(files, `text-${count}.txt`), `line ${count} of many\n`.repeat(200 + count));
   await writeFile(join(files, "noise.bin"), randomBytes(20_000));
-  names = (await readdir(join(shipped, "orchestrations"))).map((file) => basename(file, ".yaml"));
+  const namesIn = async (folder: string) => (await readdir(join(shipped, folder))).map((file) => basename(file, ".yaml"));
+  [names, components] = await Promise.all([namesIn("orchestrations"), namesIn("components")]);
 });
 after(async () => {
   await daemon?.[Symbol.asyncDispose]();
@@ -48,7 +50,7 @@ describe("the shipped compositions", () => {
     const { compositions } = await daemon.ask<{ compositions: { name: string; valid: boolean; description?: string }[] }>(
       "composition:list",
     );
-    for (const name of [...names, "judging_criteria", "bounded_conversation"]) {
+    for (const name of [...names, ...components]) {
       const found = compositions.find((composition) => composition.name === name);
       assert.ok(found?.valid && (found.description?.length ?? 0) > 40, name);
       const { data } = await daemon.ask<{ data: object }>("composition:get", { name });
@@ -58,6 +60,7 @@ describe("the shipped compositions", () => {
 
   it("are read without a warning, and ask for the capabilities that their statements need", async () => {
     assert.ok(names.length >= 6);
+    assert.ok(components.length >= 3);
     for (const name of names) {
       const read = await daemon.ask<Explanation>("orchestration:explain", { pattern: name });
       assert.deepEqual(read.warnings, [], name);
@@ -74,7 +77,7 @@ describe("the shipped compositions", () => {
 
   it("have a paragraph in the README, which is not seeded into the user's repository", async () => {
     const readme = await readFile(join(shipped, "README.md"), "utf8");
-    for (const name of [...names, "judging_criteria", "bounded_conversation"]) assert.match(readme, new RegExp(`^### ${name}$`, "m"));
+    for (const name of [...names, ...components]) assert.match(readme, new RegExp(`^### ${name}$`, "m"));
     assert.ok(!(await readdir(daemon.config.compositions)).includes("README.md"));
   });
 });
