@@ -34,13 +34,14 @@ interface Read {
  * Adds 1 to the pattern's number: reads, saves, and begins again when somebody else was faster.
  * @returns the commit of the save; undefined when its outcome is unknown
  */
-export async function increment(client: NatsConnection, name: string): Promise<string | undefined> {
+export async function increment(client: NatsConnection, name: string, timeout?: number): Promise<string | undefined> {
   for (;;) {
-    const { body: read } = await tryAsk<Read>(client, "composition:get", { name });
+    const { body: read } = await tryAsk<Read>(client, "composition:get", { name }, timeout);
     if (!read) return undefined;
     const count = countIn(read.content);
     const content = countingPattern(name, count + 1);
-    const { body, code } = await tryAsk<{ commit: string }>(client, "composition:save", { name, content, based_on: read.commit });
+    const request = { name, content, based_on: read.commit };
+    const { body, code } = await tryAsk<{ commit: string }>(client, "composition:save", request, timeout);
     if (body) return body.commit;
     if (code !== "COMPOSITION_STALE") return undefined;
   }
