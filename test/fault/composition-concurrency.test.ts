@@ -57,14 +57,15 @@ test(`${changes} concurrent saves of three patterns from ${clients} clients: eac
   await assertSound(git);
 });
 
-test(`${changes} concurrent creations of a third as many names: one of each wins, the others are told`, async (t) => {
+test(`${changes} concurrent forks under a third as many names: one of each wins, the others are told`, async (t) => {
   await using daemon = await startTestDaemon();
   const connections = await withClients(t, daemon);
+  await daemon.ask("composition:create", { type: "orchestration", name: "parent", content: countingPattern("parent", 0) });
   const names = Math.ceil(changes / 3);
   const replies = await together(connections, changes, async (client, number) => {
     const name = `contested-${number % names}`;
-    const request = { type: "orchestration", name, content: countingPattern(name, number) };
-    return { name, number, ...(await tryAsk<{ commit: string }>(client, "composition:create", request, 60_000)) };
+    const request = { parent: "parent", name, reason: "a contest", modifications: { description: `${number}` } };
+    return { name, number, ...(await tryAsk<{ commit: string }>(client, "composition:fork", request, 60_000)) };
   });
   for (const [name, group] of Map.groupBy(replies, (reply) => reply.name)) {
     const winners = group.filter(({ body }) => body !== undefined);
@@ -73,6 +74,38 @@ test(`${changes} concurrent creations of a third as many names: one of each wins
     const { content } = await daemon.ask<{ content: string }>("composition:get", { name });
     assert.equal(countIn(content), winners[0]?.number);
   }
+  await assertSound(gitIn(daemon.config.compositions));
+});
+
+const merges = rounds(24, 160);
+
+test(`${merges} forks, each with an addition of its own, merged back at the same time: the parent has them all`, {
+  timeout: merges * 2_000,
+}, async (t) => {
+  await using daemon = await startTestDaemon();
+  const connections = await withClients(t, daemon);
+  const content = `${countingPattern("parent", 0)}variables:\n  start: 0\n`;
+  await daemon.ask("composition:create", { type: "orchestration", name: "parent", content });
+  await together(connections, merges, async (client, number) => {
+    const name = `fork-${number}`;
+    const modifications = { [`variables.of_${number}`]: number };
+    const { code } = await tryAsk(client, "composition:fork", { parent: "parent", name, reason: "an addition", modifications }, 60_000);
+    assert.equal(code, undefined);
+  });
+  await together(connections, merges, async (client, number) => {
+    const request = { source: `fork-${number}`, target: "parent", strategy: "full" };
+    for (;;) {
+      const { body, code } = await tryAsk<{ status: string }>(client, "composition:merge", request, 60_000);
+      if (code === "COMPOSITION_STALE") continue; // another merge came between
+      assert.deepEqual([body?.status, code], ["merged", undefined]);
+      return;
+    }
+  });
+  const { data } = await daemon.ask<{ data: { variables: Record<string, number> } }>("composition:get", { name: "parent" });
+  assert.deepEqual(
+    Object.values(data.variables).toSorted((left, right) => left - right),
+    [0, ...Array(merges).keys()],
+  );
   await assertSound(gitIn(daemon.config.compositions));
 });
 
