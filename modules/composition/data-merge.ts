@@ -107,7 +107,8 @@ const own = (fields: Fields, key: string): unknown => (Object.hasOwn(fields, key
 export const isBlockText = (value: unknown): value is string => typeof value === "string" && value.includes("\n");
 
 function mergeSets(before: readonly unknown[], our: readonly unknown[], their: readonly unknown[]): unknown[] {
-  const has = (list: readonly unknown[], item: unknown) => list.some((other) => isDeepStrictEqual(other, item));
-  const kept = our.filter((item) => has(their, item) || !has(before, item));
-  return [...kept, ...their.filter((item) => !has(our, item) && !has(before, item))];
+  const [original, ours, theirs] = [before, our, their].map((list) => new Set(list.map((item) => JSON.stringify(item))));
+  const isIn = (set: Set<string> | undefined, item: unknown) => set?.has(JSON.stringify(item)) === true;
+  const kept = our.filter((item) => isIn(theirs, item) || !isIn(original, item));
+  return [...kept, ...their.filter((item) => !isIn(ours, item) && !isIn(original, item))];
 }

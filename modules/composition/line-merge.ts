@@ -1,6 +1,9 @@
 /** Three-way merge of lists, such as the lines of a text: what both sides left alone holds the rest together (diff3). Pure. */
 import { diffArrays } from "diff";
 
+/** The time to compare grows with the square of the differences; lists with more of them have nothing in common. */
+export const mostEdits = 2_000;
+
 /** A stretch of the merge. A `changed` one differs on at least one side from the base. */
 export type Region<Item> =
   | { readonly kind: "stable"; readonly items: readonly Item[] }
@@ -51,9 +54,23 @@ function matches<Item>(
 ): (number | undefined)[] {
   const places: (number | undefined)[] = [];
   let place = 0;
-  for (const { added, removed, count } of diffArrays([...one], [...other], { comparator: isEqual })) {
-    if (added) place += count;
-    else for (let step = 0; step < count; step++) places.push(removed ? undefined : place++);
+  for (const { added, removed, value } of differenceOf(one, other, isEqual)) {
+    if (added) place += value.length;
+    else for (const _ of value) places.push(removed ? undefined : place++);
   }
   return places;
+}
+
+/** What leads from one list to another: stretches that both have, that only the first has, that only the second has. */
+export function differenceOf<Item>(
+  one: readonly Item[],
+  other: readonly Item[],
+  isEqual: (left: Item, right: Item) => boolean,
+): { readonly value: readonly Item[]; readonly added: boolean; readonly removed: boolean }[] {
+  const found = diffArrays([...one], [...other], { comparator: isEqual, maxEditLength: mostEdits });
+  if (found) return found;
+  return [
+    { value: one, added: false, removed: true },
+    { value: other, added: true, removed: false },
+  ];
 }

@@ -7,6 +7,8 @@ export interface Statement {
   readonly text: string;
 }
 
+const longestLine = 2_000;
+
 /**
  * A statement goes on while a bracket is open, and on lines that are indented deeper unless it opens a block with `:`.
  * A comment is a statement of its own; blank lines are none.
@@ -33,6 +35,6 @@ export function statementsOf(text: string): Statement[] {
 
 /** How many more brackets a line opens than it closes, outside of quotes. */
 function openBrackets(line: string): number {
-  const code = line.replaceAll(/"(?:[^"\\]|\\.)*"/g, "");
+  const code = line.length > longestLine ? "" : line.replaceAll(/"(?:[^"\\]|\\.)*"/g, "");
   return code.replaceAll(/[^([{]/g, "").length - code.replaceAll(/[^)\]}]/g, "").length;
 }

@@ -1,8 +1,9 @@
 /** What differs between two compositions, by path; inside a text of many lines by statement. Pure. */
 import { isDeepStrictEqual } from "node:util";
-import { createTwoFilesPatch, diffArrays } from "diff";
+import { createTwoFilesPatch } from "diff";
 import { isBlockText } from "./data-merge.ts";
 import { type FieldPath, formatPath, isObject } from "./field-path.ts";
+import { differenceOf, mostEdits } from "./line-merge.ts";
 import { type Statement, statementsOf } from "./statements.ts";
 
 export interface Change {
@@ -26,7 +27,9 @@ export function* changesBetween(left: unknown, right: unknown, path: FieldPath =
 /** As `git diff` shows it. */
 export function unifiedDiff(left: { label: string; text: string }, right: { label: string; text: string }): string {
   if (left.text === right.text) return "";
-  return createTwoFilesPatch(left.label, right.label, left.text, right.text, undefined, undefined, { context: 3 }).replace(/^=+\n/, "");
+  const options = { context: 3, maxEditLength: mostEdits };
+  const patch = createTwoFilesPatch(left.label, right.label, left.text, right.text, undefined, undefined, options);
+  return patch?.replace(/^=+\n/, "") ?? `--- ${left.label}\n+++ ${right.label}\n@@ too many differences to show @@\n`;
 }
 
 function change(path: FieldPath, left: unknown, right: unknown): Change {
@@ -62,10 +65,7 @@ function* pairsOf<Item>(left: readonly Item[], right: readonly Item[], isEqual: 
   let [atLeft, atRight] = [0, 0];
   let removed: Placed<Item>[] = [];
   let added: Placed<Item>[] = [];
-  for (const { added: isAdded, removed: isRemoved, value } of [
-    ...diffArrays([...left], [...right], { comparator: isEqual }),
-    end<Item>(),
-  ]) {
+  for (const { added: isAdded, removed: isRemoved, value } of [...differenceOf(left, right, isEqual), end<Item>()]) {
     if (isRemoved) removed = value.map((item) => ({ index: atLeft++, item }));
     else if (isAdded) added = value.map((item) => ({ index: atRight++, item }));
     if (isAdded || isRemoved) continue;

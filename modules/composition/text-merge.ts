@@ -118,20 +118,23 @@ const pick = (base: string | undefined, ours: string, theirs: string): string =>
 
 /** Adds, above, the comments of either side that went missing although nobody removed them. */
 function withComments(text: string, base: string, ours: string, theirs: string, indent: number): string {
-  const [present, before, our, their] = [text, base, ours, theirs].map(commentsOf) as [string[], string[], string[], string[]];
-  const lost = new Set([
-    ...our.filter((comment) => !before.includes(comment) || their.includes(comment)),
-    ...their.filter((comment) => !before.includes(comment)),
-  ]);
-  for (const comment of present) lost.delete(comment);
-  return [...lost].map((comment) => `${" ".repeat(indent)}${comment}\n`).join("") + text;
+  const [present, before, our, their] = [text, base, ours, theirs].map(commentsOf) as [Comments, Comments, Comments, Comments];
+  const isLost = (comment: string) => !present.has(comment) && (!before.has(comment) || (our.has(comment) && their.has(comment)));
+  return (
+    [...new Set([...our, ...their])]
+      .filter(isLost)
+      .map((comment) => `${" ".repeat(indent)}${comment}\n`)
+      .join("") + text
+  );
 }
 
-function commentsOf(text: string): string[] {
-  const comments: string[] = [];
+type Comments = ReadonlySet<string>;
+
+function commentsOf(text: string): Comments {
+  const comments = new Set<string>();
   let isScalar = false;
   for (const token of new Lexer().lex(text)) {
-    if (!isScalar && token.startsWith("#")) comments.push(token.trimEnd());
+    if (!isScalar && token.startsWith("#")) comments.add(token.trimEnd());
     isScalar = token === "\u001f";
   }
   return comments;

@@ -27,6 +27,7 @@ const reason = z
   .refine((text) => !hasReservedTrailer(text), "must not hold a trailer of the daemon");
 const evidence = z.array(z.string().regex(/^[\x21-\x7e]{1,200}$/, "expected an id of a run or a decision")).max(100);
 const side = z.unknown().optional();
+const isShort = (map: object) => Object.keys(map).length <= 100;
 const conflict = z.object({ path: z.string(), base: side, ours: side, theirs: side });
 const resolution = z.union([z.enum(["ours", "theirs"]), z.strictObject({ value: z.unknown() })]);
 const origin = z.object({ name: z.string(), version: z.string(), commit: z.string() });
@@ -90,7 +91,7 @@ export const versionCommands = {
       parent: reference,
       name: compositionName,
       reason,
-      modifications: z.record(path, z.unknown()).optional().describe("path → value; null removes the field"),
+      modifications: z.record(path, z.unknown()).refine(isShort, "at most 100").optional().describe("path → value; null removes the field"),
       author,
     }),
     output: z.object({ name: z.string(), version: z.string(), commit: z.string(), lineage: forkRecord }),
@@ -169,7 +170,11 @@ export const versionCommands = {
       target: compositionName,
       strategy: z.enum(mergeStrategies),
       improvements: z.array(path).max(200).optional().describe("what a selective merge takes"),
-      resolutions: z.record(path, resolution).optional().describe("path of a conflict → which side, or a value"),
+      resolutions: z
+        .record(path, resolution)
+        .refine(isShort, "at most 100")
+        .optional()
+        .describe("path of a conflict → which side, or a value"),
       evidence: evidence.optional().describe("ids of runs or decisions that speak for it"),
       reason: reason.optional(),
       author,

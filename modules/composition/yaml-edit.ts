@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { isMap, isSeq, type Pair, type Scalar } from "yaml";
 import { readYaml } from "../../daemon/yaml.ts";
-import { type FieldPath, isObject, valueAt, withValue } from "./field-path.ts";
+import { type FieldPath, formatPath, isObject, valueAt, withValue } from "./field-path.ts";
 import {
   type Collection,
   entryEnd,
@@ -17,6 +17,9 @@ import {
 } from "./yaml-layout.ts";
 import { readYamlOnce } from "./yaml-memory.ts";
 import { renderEntry, renderInFlow, renderLike, shift } from "./yaml-render.ts";
+
+/** With more of them than this, fields at the top are written anew as a whole. */
+const mostEdits = 100;
 
 export interface FieldEdit {
   readonly path: FieldPath;
@@ -40,9 +43,11 @@ function editOnce(text: string, { path, value }: FieldEdit): string {
   return edited !== undefined && says(edited, expected) ? edited : rewrite(text, path, value);
 }
 
-/** Edits of different fields at the top do not depend on each other, so the text is read once for all. */
+/** Edits of which none is within another's field do not depend on each other, so the text is read once for all. */
 function editTogether(text: string, edits: readonly FieldEdit[]): string | undefined {
-  if (edits.length < 2 || new Set(edits.map(({ path }) => path[0])).size < edits.length) return undefined;
+  const paths = new Set(edits.map(({ path }) => formatPath(path)));
+  const isNested = ({ path }: FieldEdit) => path.some((_, length) => paths.has(formatPath(path.slice(0, length))));
+  if (edits.length < 2 || paths.size < edits.length || edits.some(isNested)) return undefined;
   const { document, data } = readYamlOnce(text);
   const expected = edits.reduce((before, { path, value }) => withValue(before, path, value), data);
   const splices: Splice[] = [];
@@ -74,7 +79,16 @@ function spliceOf(before: string, after: string): Splice {
 }
 
 /** The text with the fewest edits after which it says `data`. */
-export const reconcile = (text: string, data: unknown): string => editYaml(text, [...differences(readYamlOnce(text).data, data, [])]);
+export function reconcile(text: string, data: unknown): string {
+  const before = readYamlOnce(text).data;
+  const edits = [...differences(before, data, [])];
+  if (edits.length <= mostEdits || !isObject(data)) return editYaml(text, edits);
+  const fields = new Set(edits.map(({ path }) => path[0] ?? ""));
+  return editYaml(
+    text,
+    [...fields].map((field) => ({ path: [field], value: data[field] })),
+  );
+}
 
 function* differences(before: unknown, after: unknown, path: FieldPath): Generator<FieldEdit> {
   if (isDeepStrictEqual(before, after)) return;

@@ -32,7 +32,7 @@ test("what only one side changed is taken from it, byte for byte", () => {
 
 const document = fc.dictionary(
   fc.constantFrom("a", "b", "c", "tags"),
-  fc.oneof(jsonValue, fc.dictionary(fc.constantFrom("x", "y"), jsonValue)),
+  fc.oneof(jsonValue, fc.dictionary(fc.constantFrom("x", "y"), jsonValue, { noNullPrototype: true })),
   {
     noNullPrototype: true,
   },
@@ -154,6 +154,15 @@ test("a conflict names the place, and its resolution settles it", () => {
   assert.match(String(valueAt(settled.value, ["logic", "strategy"])), /RUN "y"/);
   const choice = "ours";
   assert.deepEqual(at([{ path: ["name"], choice }]).unused, [{ path: ["name"], choice }]);
+});
+
+test("texts with nothing in common conflict as a whole, in bounded time", () => {
+  const lines = (mark: string) => Array.from({ length: 20_000 }, (_, at) => `${mark}${at}`).join("\n");
+  const { conflicts } = mergeData({ text: lines("a") }, { text: lines("b") }, { text: lines("c") });
+  assert.deepEqual(
+    conflicts.map(({ path }) => path),
+    ["text[1]"],
+  );
 });
 
 test("a field that one side removed and the other changed is a conflict without a value on that side", () => {
