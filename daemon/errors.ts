@@ -105,6 +105,8 @@ export const errorTable = {
   PATTERN_INVALID: { status: 422, retryable: false, meaning: "The pattern cannot be played; details has line and column." },
   TOOL_NOT_FOUND: { status: 404, retryable: false, meaning: "No tool has this name." },
   TOOL_FAILED: { status: 422, retryable: false, meaning: "The tool answered with an error." },
+  DECISION_NOT_FOUND: { status: 404, retryable: false, meaning: "No decision with this id was tracked." },
+  DECISION_RESOLVED: { status: 409, retryable: false, meaning: "The decision has its outcome already; it is given once." },
   DECISION_UNKNOWN: { status: 404, retryable: false, meaning: "No selection has this decision_id." },
 } as const satisfies Record<string, ErrorKind>;
 

@@ -1,12 +1,13 @@
-/** The commands on the decisions of a pattern: track one, read them back. */
+/** The commands on the decisions of a pattern: track one, give it its outcome, read them back. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { commandsOf } from "../../daemon/module.ts";
 import { cursorGrammar } from "./catalogue/decision-rows.ts";
-import { assertRecordable, decisionEntry } from "./entries.ts";
-import { trackedEvent } from "./projection.ts";
+import type { TrackedDecision } from "./commit-message.ts";
+import { assertRecordable, decisionEntry, isPending } from "./entries.ts";
+import { outcomeKey, resolvedEvent, trackedEvent } from "./projection.ts";
 import type { State } from "./state.ts";
-import { fieldsOf, parseReference } from "./store.ts";
+import { fieldsOf, parseReference, versionOf } from "./store.ts";
 
 const command = commandsOf<State>();
 
@@ -42,13 +43,39 @@ export const decisionCommands = {
       const entry = { id, time: new Date().toISOString(), ...given, ...(agent && { agent }), ...(run && { run }) };
       const data = { pattern: composition.name, version: fieldsOf(composition).version, ...entry };
       if (wait === undefined) {
-        await context.emit(trackedEvent, data, meta, { id });
+        const { duplicate } = await context.emit(trackedEvent, data, meta, { id });
+        if (!duplicate) state.projection.expect(data);
         return { id };
       }
       using recorded = state.projection.waitFor(id, signal);
       const { duplicate } = await context.emit(trackedEvent, data, meta, { id });
-      const known = duplicate ? await state.projection.commitOf(id) : undefined;
+      if (!duplicate) state.projection.expect(data);
+      const known = duplicate ? (await recordsOf(state, id))[0] : undefined;
       return { id, commit: known ?? (await recorded.commit) };
+    },
+  }),
+
+  "composition:resolve_decision": command({
+    description: "Gives a decision that was tracked without an outcome its outcome, once; in git as a later commit.",
+    input: z.strictObject({
+      id: identifier,
+      outcome: z.unknown().refine((value) => value !== undefined && value !== null, "is required"),
+      reason: z.string().max(1_000).optional(),
+      wait: z.literal("commit").optional(),
+    }),
+    output: z.object({ id: z.string(), pattern: z.string(), commit: z.string().optional() }),
+    async handle({ id, outcome, reason, wait }, { state, context, caller, meta, signal }) {
+      assertRecordable({ outcome }, largestOutcome);
+      const { pattern: name, version, entry } = await findDecision(state, id);
+      if (!isPending(entry)) throw resolvedAlready(id);
+      const agent = meta.agent ?? (caller.kind === "agent" ? caller.id : undefined);
+      const said = { time: new Date().toISOString(), outcome, reason, agent, run: entry.run };
+      const data = { pattern: name, version, id, ...JSON.parse(JSON.stringify(said)) };
+      using recorded = state.projection.waitFor(outcomeKey(id), signal);
+      // One id for each decision: where two resolve it at once, the log keeps the first.
+      const { duplicate } = await context.emit(resolvedEvent, data, meta, { id: `${resolvedEvent}:${id}` });
+      if (duplicate) throw resolvedAlready(id);
+      return { id, pattern: name, ...(wait && { commit: await recorded.commit }) };
     },
   }),
 
@@ -78,3 +105,30 @@ export const decisionCommands = {
     },
   }),
 };
+
+/** Bytes: the entries of a full segment grow by their outcomes. */
+const largestOutcome = 2 * 1024;
+
+/** @throws CodedError DECISION_NOT_FOUND */
+async function findDecision(state: State, id: string): Promise<TrackedDecision> {
+  await state.catalogue.refresh();
+  const [found] = state.catalogue.decisions.byId(id);
+  if (found) return { ...found, version: await versionNow(state, found.pattern) };
+  const underWay = await state.projection.underWay(id);
+  if (underWay) return underWay;
+  throw new CodedError("DECISION_NOT_FOUND", `No decision ${id} was tracked`, { id });
+}
+
+async function versionNow({ store }: State, pattern: string): Promise<string> {
+  const composition = await store.find(pattern);
+  return (composition && versionOf(composition)) ?? "deleted";
+}
+
+/** The commits that record a decision and its outcome. */
+async function recordsOf({ catalogue }: State, id: string): Promise<string[]> {
+  await catalogue.refresh();
+  return catalogue.history.recordsOf(id);
+}
+
+const resolvedAlready = (id: string): CodedError =>
+  new CodedError("DECISION_RESOLVED", `The decision ${id} has its outcome already`, { id });

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { readYaml } from "../../daemon/yaml.ts";
+import { editYaml } from "./yaml-edit.ts";
 
 /** What is known of a decision; the data of `composition:decision_tracked`, and an entry of the decisions file. */
 export const decisionEntry = z.looseObject({
@@ -17,6 +18,16 @@ export const decisionEntry = z.looseObject({
   run: z.string().optional(),
 });
 export type DecisionEntry = z.output<typeof decisionEntry>;
+
+/** The outcome of a decision that was tracked without one; of the data of `composition:decision_resolved`. */
+export const resolution = z.object({
+  id: z.string(),
+  time: z.string().describe("RFC 3339"),
+  outcome: z.unknown(),
+  reason: z.string().optional(),
+  agent: z.string().optional(),
+  run: z.string().optional(),
+});
 
 const fieldOrder = ["id", "time", "decision", "context", "options", "outcome", "confidence", "reason", "agent", "run"];
 const wordsGrammar = /^[A-Za-z_](?:[A-Za-z0-9_./ -]*[A-Za-z0-9_./-])?$/;
@@ -43,6 +54,21 @@ export function readEntries(text: string): DecisionEntry[] {
 
 /** The texts of a file's entries; of one that is written by hand perhaps only parts of it. */
 export const splitEntries = (text: string): string[] => (text === "" ? [] : text.split(/^(?=- )/m));
+
+/** The text of a decisions file in which one entry has its outcome; all else keeps its bytes. */
+export function withOutcome(text: string, id: string, outcome: unknown): string {
+  const parts = splitEntries(text);
+  const rendered = parts.findIndex((part) => readRendered(part)?.id === id);
+  if (rendered >= 0) {
+    const entry = readRendered(parts[rendered] as string) as DecisionEntry;
+    return parts.with(rendered, renderEntry({ ...entry, outcome })).join("");
+  }
+  const index = readEntries(text).findIndex((entry) => entry.id === id);
+  return editYaml(text, [{ path: [index, "outcome"], value: outcome }]);
+}
+
+/** A decision waits for its outcome. */
+export const isPending = ({ outcome }: DecisionEntry): boolean => outcome === undefined || outcome === null;
 
 /** The entry of a text that `renderEntry` wrote, far faster than as YAML; undefined for any other text. */
 export function readRendered(text: string): DecisionEntry | undefined {
@@ -96,8 +122,9 @@ function renderValue(value: unknown, indent: number): string {
 const limits = { bytes: 32 * 1024, depth: 24, keyLength: 200 };
 
 /** Holds a decision to what a file can bear. @throws CodedError REQUEST_INVALID */
-export function assertRecordable(value: unknown): void {
-  const message = findExcess(value, 0) ?? (Buffer.byteLength(JSON.stringify(value)) > limits.bytes ? "is larger than 32 KB" : undefined);
+export function assertRecordable(value: unknown, bytes = limits.bytes): void {
+  const isTooLarge = Buffer.byteLength(JSON.stringify(value)) > bytes;
+  const message = findExcess(value, 0) ?? (isTooLarge ? `is larger than ${bytes / 1024} KB` : undefined);
   if (message) throw new CodedError("REQUEST_INVALID", `The decision ${message}`, { issues: [{ message, path: [] }] });
 }
 

@@ -11,8 +11,8 @@ import { Catalogue, invalidEvent } from "./catalogue/catalogue.ts";
 import { compositionCommands, issue } from "./commands.ts";
 import { compositionTypes } from "./content.ts";
 import { decisionCommands } from "./decision-commands.ts";
-import { decisionEntry } from "./entries.ts";
-import { DecisionProjection, recordedEvent, trackedEvent } from "./projection.ts";
+import { decisionEntry, resolution } from "./entries.ts";
+import { DecisionProjection, recordedEvent, resolvedEvent, trackedEvent } from "./projection.ts";
 import { queryCommands } from "./query-commands.ts";
 import { DecisionSegments } from "./segments.ts";
 import { selectedEvent, selection } from "./select.ts";
@@ -44,12 +44,16 @@ export default defineModule<State>({
       description: "A decision was taken; it is on its way into git.",
       schema: decisionEntry.extend({ pattern: z.string(), version: z.string() }),
     },
+    [resolvedEvent]: {
+      description: "A decision that was tracked without an outcome got it; it is on its way into git.",
+      schema: resolution.extend({ pattern: z.string(), version: z.string() }),
+    },
     [recordedEvent]: {
-      description: "Decisions are in git.",
+      description: "Decisions, or their outcomes, are in git.",
       schema: z.object({
         commit: z.string(),
         author: z.string(),
-        decisions: z.array(z.object({ id: z.string(), pattern: z.string() })),
+        decisions: z.array(z.object({ id: z.string(), pattern: z.string(), resolved: z.literal(true).optional() })),
       }),
     },
   },

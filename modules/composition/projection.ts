@@ -8,11 +8,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
 import type { EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
 import { type DecisionCommit, readMessage, renderMessage, type TrackedDecision } from "./commit-message.ts";
-import { decisionEntry } from "./entries.ts";
+import { decisionEntry, isPending, resolution } from "./entries.ts";
 import type { DecisionSegments } from "./segments.ts";
 
 export const trackedEvent = "composition:decision_tracked";
+export const resolvedEvent = "composition:decision_resolved";
 export const recordedEvent = "composition:decision_recorded";
+
+/** What a wait for the outcome of a decision is for; that for the decision itself is for its id. */
+export const outcomeKey = (id: string): string => `outcome of ${id}`;
 
 /** Decisions that come within this time of a commit's begin share the next one; a backlog does not wait. */
 const groupingMilliseconds = 100;
@@ -23,6 +27,8 @@ export class DecisionProjection implements AsyncDisposable {
   readonly #segments: DecisionSegments;
   /** Who waits for the commit of a decision, by its id. */
   readonly #waiters = new Map<string, Set<(commit: string) => void>>();
+  /** Decisions that are in the log and not in git yet, as far as they are known. */
+  readonly #underWay = new Map<string, TrackedDecision>();
   #projection: Projection | undefined;
   #position: LogPosition | undefined;
   /** The newest commit, until the log has taken its event. */
@@ -45,7 +51,7 @@ export class DecisionProjection implements AsyncDisposable {
     const newest = await this.#findNewest();
     if (newest) await this.#resumeAfter(newest);
     this.#projection = await this.#context.project({
-      types: [trackedEvent],
+      types: [trackedEvent, resolvedEvent],
       ...(this.#position && { after: this.#position }),
       handle: (events, position) => this.#handle(events, position),
     });
@@ -57,7 +63,20 @@ export class DecisionProjection implements AsyncDisposable {
     );
   }
 
-  /** Waits for the commit that records the decision; begin before the decision is emitted, and dispose of it. */
+  /** A decision that is on its way. */
+  async underWay(id: string): Promise<TrackedDecision | undefined> {
+    if (!this.#underWay.has(id)) await this.#projection?.caughtUp;
+    return this.#underWay.get(id);
+  }
+
+  /** Tells of a decision that the log has just taken. */
+  expect(data: unknown): void {
+    const { pattern, version, ...fields } = data as { pattern: string; version: string };
+    const entry = decisionEntry.parse(fields);
+    this.#underWay.set(entry.id, { pattern, version, entry });
+  }
+
+  /** Waits for the commit with this key; begin before the decision or the outcome is emitted, and dispose of it. */
   waitFor(id: string, signal: AbortSignal): Disposable & { readonly commit: Promise<string> } {
     const { promise: commit, resolve, reject } = Promise.withResolvers<string>();
     commit.catch(() => undefined); // the emit may fail first, and then nobody looks at it
@@ -74,23 +93,12 @@ export class DecisionProjection implements AsyncDisposable {
     return { commit, [Symbol.dispose]: stop };
   }
 
-  /** The commit that records the decision, if there is one. */
-  async commitOf(id: string): Promise<string | undefined> {
-    for await (const info of this.#context.repository.log()) {
-      if (readMessage(info)?.decisions.some((decision) => decision.id === id)) return info.commit;
-    }
-    return undefined;
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#projection?.[Symbol.asyncDispose]();
   }
 
   async #handle(events: readonly EventRecord[], position: LogPosition): Promise<void> {
-    for (let first = 0; first < events.length; first += decisionsPerCommit) {
-      const group = events.slice(first, first + decisionsPerCommit);
-      await this.#record(group, { log: position.log, seq: group.at(-1)?.seq ?? position.seq });
-    }
+    for (const group of groupsOf(events)) await this.#record(group, { log: position.log, seq: group.at(-1)?.seq ?? position.seq });
   }
 
   async #record(events: readonly EventRecord[], position: LogPosition): Promise<void> {
@@ -119,6 +127,12 @@ export class DecisionProjection implements AsyncDisposable {
     for (const event of events) {
       if (this.#position?.log === log && event.seq <= this.#position.seq) continue;
       const { pattern, version, ...fields } = event.data as { pattern: string; version: string };
+      if (event.type === resolvedEvent) {
+        const entry = { decision: undefined, ...resolution.parse(fields) };
+        const tracked = await this.#segments.find(pattern, entry.id);
+        if (tracked && isPending(tracked)) selected.push({ pattern, version, entry, resolves: true });
+        continue;
+      }
       const entry = decisionEntry.parse(fields);
       const known = await this.#knownIds(pattern);
       if (known?.has(entry.id)) continue;
@@ -138,22 +152,28 @@ export class DecisionProjection implements AsyncDisposable {
     const files: Record<string, string> = {};
     const expected: Record<string, string | null> = {};
     for (const [pattern, group] of Map.groupBy(decisions, (decision) => decision.pattern)) {
-      const change = await this.#segments.append(
+      const [outcomes, added] = partition(group, ({ resolves }) => resolves === true);
+      const change = await this.#segments.change(
         pattern,
-        group.map(({ entry }) => entry),
+        added.map(({ entry }) => entry),
+        new Map(outcomes.map(({ entry }) => [entry.id, entry.outcome])),
       );
       Object.assign(files, change.files);
       Object.assign(expected, change.expected);
     }
     const info = await this.#context.repository.commit({ message: renderMessage(decisions, position), files, expected });
-    return { info, position, decisions: decisions.map(({ pattern, entry }) => ({ id: entry.id, pattern })) };
+    const recorded = decisions.map(({ pattern, entry, resolves }) => ({ id: entry.id, pattern, ...(resolves && { resolved: resolves }) }));
+    return { info, position, decisions: recorded };
   }
 
   /** These decisions are in git: whoever waits is answered, and the log is told before the next commit. */
   #adopt(newest: DecisionCommit): void {
     this.#position = newest.position;
     this.#unannounced = newest;
-    for (const { id } of newest.decisions) for (const give of this.#waiters.get(id) ?? []) give(newest.info.commit);
+    for (const { id, resolved } of newest.decisions) {
+      if (!resolved) this.#underWay.delete(id);
+      for (const give of this.#waiters.get(resolved ? outcomeKey(id) : id) ?? []) give(newest.info.commit);
+    }
   }
 
   async #announce(): Promise<void> {
@@ -200,4 +220,24 @@ export class DecisionProjection implements AsyncDisposable {
     }
     return undefined;
   }
+}
+
+/** Groups for one commit each: a decision and its outcome are recorded one after the other. */
+function* groupsOf(events: readonly EventRecord[]): Generator<EventRecord[]> {
+  let group: EventRecord[] = [];
+  let ids = new Set<string>();
+  for (const event of events) {
+    const { id } = event.data as { id: string };
+    if (group.length === decisionsPerCommit || ids.has(id)) {
+      yield group;
+      [group, ids] = [[], new Set()];
+    }
+    group.push(event);
+    ids.add(id);
+  }
+  if (group.length > 0) yield group;
+}
+
+function partition<Item>(items: readonly Item[], isFirst: (item: Item) => boolean): [first: Item[], others: Item[]] {
+  return [items.filter(isFirst), items.filter((item) => !isFirst(item))];
 }

@@ -93,6 +93,12 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
   PATTERN_INVALID: asked("orchestration:start", { pattern: "compression_tournament", interpreter: "llm" }),
   TOOL_NOT_FOUND: asked("tool:call", { name: "nobody" }),
   TOOL_FAILED: asked("tool:call", { name: "profile_file", arguments: { path: "/nowhere/at/all" } }),
+  DECISION_NOT_FOUND: asked("composition:resolve_decision", { id: "nobody", outcome: "good" }),
+  async DECISION_RESOLVED({ ask, codeOf }) {
+    const { name } = await created(ask, "decided");
+    const { id } = await ask("composition:track_decision", { pattern: name, decision: "this", outcome: "good" });
+    return codeOf("composition:resolve_decision", { id, outcome: "bad" });
+  },
   DECISION_UNKNOWN: asked("policy:outcome", { decision_id: "nobody", reward: 1 }),
   /** Last, since it leaves the repository so. */
   async REPOSITORY_UNAVAILABLE({ codeOf, config }) {

@@ -245,3 +245,62 @@ test("the trailers of decisions are refused in the message of a user's commit", 
     await assert.rejects(save(`why\n\n${trailer}`), { code: "REQUEST_INVALID", message: /trailers/ });
   await save("Events: many\n\nThe Pattern: told in words");
 });
+
+test("a pending decision gets its outcome once, as a later commit that changes one line", async (t) => {
+  const { module, git, log, folder } = await startDemo(t);
+  await using _ = module;
+  const { id } = await track(module, "use gzip", { context: { size: 3 }, run_id: "run-1" });
+  const { id: other } = await track(module, "another", { wait: "commit" });
+  const { commit, pattern } = await module.call("resolve_decision", { id, outcome: { saved: 0.4 }, reason: "measured", wait: "commit" });
+  assert.deepEqual([pattern, await git("rev-parse", "HEAD")], ["demo", commit]);
+  assert.equal(await git("log", "-1", "--format=%s"), 'decision(demo): outcome {"saved":0.4}');
+  assert.match(
+    await git("log", "-1", "--format=%b"),
+    new RegExp(`^Decision-Id: ${id}\nRun: run-1\nPattern: demo@1.2.0\nOutcome: {"saved":0.4}\nEvent: memory/\\d+$`),
+  );
+  assert.match(await git("diff", "-U0", "HEAD~1"), /^\+ {2}outcome: {"saved":0.4}$/m);
+  assert.equal((await git("diff", "--numstat", "HEAD~1")).split("\t")[0], "1");
+  assert.equal((await git("log", "--format=%H", `--grep=Decision-Id: ${id}`)).split("\n").length, 2);
+  const { decisions } = await module.call("decisions", { pattern: "demo" });
+  assert.deepEqual(
+    decisions.map(({ id: each, outcome }: { id: string; outcome: unknown }) => [each, outcome]),
+    [
+      [other, undefined],
+      [id, { saved: 0.4 }],
+    ],
+  );
+  const recorded = await until(
+    () => log.ofType("composition:decision_recorded").find(({ data }) => (data as { commit: string }).commit === commit),
+    "the event",
+  );
+  assert.deepEqual((recorded.data as { decisions: object[] }).decisions, [{ id, pattern: "demo", resolved: true }]);
+  await assert.rejects(module.call("resolve_decision", { id, outcome: "bad" }), { code: "DECISION_RESOLVED" });
+  await assert.rejects(module.call("resolve_decision", { id: "nobody", outcome: "bad" }), { code: "DECISION_NOT_FOUND" });
+  await assert.rejects(module.call("resolve_decision", { id: other, outcome: "x".repeat(3_000) }), { code: "REQUEST_INVALID" });
+  const file = join(folder, "orchestrations/demo_decisions.yaml");
+  await until(async () => (await git("status", "--porcelain")) === "", "the work tree");
+  await writeFile(file, `# mine\n- {id: hand, time: "2026-01-01T00:00:00Z", decision: x}   # kept\n${await readFile(file, "utf8")}`);
+  await git("commit", "-q", "-am", "by hand");
+  await module.call("resolve_decision", { id: "hand", outcome: "good", wait: "commit" });
+  assert.match(await git("show", "HEAD:orchestrations/demo_decisions.yaml"), /^# mine\n- .*outcome: "?good"?.* {3}# kept\n- id: /);
+});
+
+test("an outcome finds its decision on the way, in a full segment, and after a restart; of two at once one is refused", async (t) => {
+  const { module, folder, log } = await startDemo(t);
+  const first = await track(module, "first");
+  const outcomes = await Promise.allSettled(
+    ["good", "bad"].map((outcome) => module.call("resolve_decision", { id: first.id, outcome, wait: "commit" })),
+  );
+  assert.deepEqual(outcomes.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+  const many = await Promise.all(Array.from({ length: 450 }, (_, number) => track(module, `n ${number}`)));
+  await until(async () => (await idsIn(module)).length === 451, "the decisions");
+  await Promise.all(many.slice(0, 220).map(({ id }) => module.call("resolve_decision", { id, outcome: "good" })));
+  await module[Symbol.asyncDispose]();
+  await using again = await startModule(composition, { folder, log });
+  const good = () => again.call("decisions", { pattern: "demo", outcome: "good", limit: 1_000 });
+  await until(async () => (await good()).decisions.length >= 220, "the outcomes");
+  const { decisions } = await again.call("decisions", { pattern: "demo", limit: 1_000 });
+  assert.equal(decisions.length, 451);
+  const resolved = new Set(many.slice(0, 220).map(({ id }) => id));
+  for (const { id, outcome } of decisions) if (id !== first.id) assert.equal(outcome, resolved.has(id) ? "good" : undefined);
+});
