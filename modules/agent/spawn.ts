@@ -124,7 +124,7 @@ async function startRun(
 async function loadProfile(context: ModuleContext, name: string): Promise<{ commit: string; capabilities?: string[] }> {
   const { type, commit, data } = await context.call<{ type: string; commit: string; data: { capabilities?: string[] } }>(
     "composition:render",
-    { name },
+    { name, unresolved: "keep" },
   );
   if (type !== "profile") throw new CodedError("COMPOSITION_INVALID", `${name} is a ${type}; an agent needs a profile.`, { name, type });
   return { commit, capabilities: data.capabilities };

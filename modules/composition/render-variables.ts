@@ -10,7 +10,8 @@ const placeholder = /(\\?)\{\{\s*([A-Za-z_][\w-]*(?:\.[\w-]+)*)\s*(?:\|([^{}]*))
 /** Where nothing is put in. */
 const verbatim = ["name", "type", "version", "lineage", "performance", "learnings", "variables"];
 
-export function insertVariables(data: Readonly<Record<string, unknown>>, fail: Fail): Record<string, unknown> {
+/** @param isStrict whether a name without value and default is an error; else it is left as it stands */
+export function insertVariables(data: Readonly<Record<string, unknown>>, fail: Fail, isStrict: boolean): Record<string, unknown> {
   const { variables } = data;
   const valueOfVariable = (name: string): unknown => {
     const [first = "", ...rest] = name.split(".");
@@ -23,18 +24,18 @@ export function insertVariables(data: Readonly<Record<string, unknown>>, fail: F
     if (typeof value !== "string" || !value.includes("{{")) return value;
     if (path[0] === "orchestration_logic") return insertDefaults(value);
     const [only] = value.matchAll(placeholder);
-    if (only?.[0] === value && !only[1]) return resolve(only[2] as string, only[3], path, 0);
+    if (only?.[0] === value && !only[1]) return resolve(value, only[2] as string, only[3], path, 0);
     return value.replaceAll(placeholder, (found: string, backslash: string, name: string, fallback: string | undefined, offset: number) => {
       if (backslash) return found.slice(1);
-      const resolved = resolve(name, fallback, path, value.slice(0, offset).split("\n").length - 1);
+      const resolved = resolve(found, name, fallback, path, value.slice(0, offset).split("\n").length - 1);
       return typeof resolved === "string" ? resolved : JSON.stringify(resolved);
     });
   }
 
-  function resolve(name: string, fallback: string | undefined, path: FieldPath, lines: number): unknown {
+  function resolve(found: string, name: string, fallback: string | undefined, path: FieldPath, lines: number): unknown {
     const value = valueOfVariable(name) ?? fallback?.trim();
-    if (value === undefined) throw fail(path, `the variable ${name} has no value and no default`, lines);
-    return value;
+    if (value === undefined && isStrict) throw fail(path, `the variable ${name} has no value and no default`, lines);
+    return value ?? found;
   }
 
   const insertDefaults = (text: string): string =>

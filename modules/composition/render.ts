@@ -38,11 +38,17 @@ const mostBytes = 256 * 1024;
 const ownFields = ["name", "type", "version", "lineage", "performance", "learnings", "extends", "mixins", "components"];
 const resolvedFields = ["extends", "mixins", "components"];
 
+export interface RenderOptions {
+  /** Take the place of those that the composition sets. */
+  readonly variables?: Readonly<Record<string, unknown>> | undefined;
+  /** A `{{name}}` without value and default is an error; else it is left as it stands. */
+  readonly isStrict: boolean;
+}
+
 /**
- * @param variables take the place of those that the composition sets
  * @throws CodedError COMPOSITION_INVALID with details.file and details.issues
  */
-export async function render(root: Source, load: Load, variables: Readonly<Record<string, unknown>> = {}): Promise<Rendered> {
+export async function render(root: Source, load: Load, { variables = {}, isStrict }: RenderOptions): Promise<Rendered> {
   const sources: Source[] = [];
   const parts = new Map<string, Part>();
   const known = new Map<string, Fields>();
@@ -96,7 +102,7 @@ export async function render(root: Source, load: Load, variables: Readonly<Recor
     ...((flat.variables || Object.keys(variables).length > 0) && { variables: { ...flat.variables, ...variables } }),
   };
   const whole = insertComponents(withVariables, parts, { fail, mostBytes }) as Fields;
-  const data = insertVariables(whole, fail) as CompositionFields;
+  const data = insertVariables(whole, fail, isStrict) as CompositionFields;
   const content = isDeepStrictEqual(data, root.fields) ? root.text : stringify(data, { lineWidth: 0, aliasDuplicateObjects: false });
   if (Buffer.byteLength(content) > mostBytes) throw fail([], "is larger than 256 KB when rendered");
   return { content, data, sources: sources.map(({ fields }) => `${fields.name}@${fields.version}`) };

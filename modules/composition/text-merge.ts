@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { Lexer } from "yaml";
+import { CodedError } from "../../daemon/errors.ts";
 import { isObject } from "./field-path.ts";
 import { reconcile } from "./yaml-edit.ts";
 import { type Block, type Chunk, cutBlock } from "./yaml-layout.ts";
@@ -41,7 +42,8 @@ interface Part {
 function reconcileSafely(woven: string, ours: string, merged: unknown): string {
   try {
     return reconcile(woven, merged);
-  } catch {
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
     return reconcile(ours, merged);
   }
 }

@@ -63,6 +63,7 @@ export const versionCommands = {
         .regex(/^[0-9a-f]{40}$/)
         .optional(),
       variables: z.record(z.string(), z.unknown()).optional().describe("instead of the composition's own"),
+      unresolved: z.enum(["error", "keep"]).default("error").describe("what becomes of {{name}} without value and default"),
     }),
     output: z.object({
       name: z.string(),
@@ -80,7 +81,8 @@ export const versionCommands = {
       const commit = found?.commit ?? (await context.repository.head());
       const load = async (name: string) => sourceOf(await findAt(state, name, commit));
       const { name, type: ofType, version } = root.fields;
-      const rendered = await render(root, (name) => ignoreAbsence(load(name)), input.variables);
+      const options = { variables: input.variables, isStrict: input.unresolved === "error" };
+      const rendered = await render(root, (name) => ignoreAbsence(load(name)), options);
       return { name, type: ofType, version, ...(found && { commit: found.commit }), ...rendered, sources: [...rendered.sources] };
     },
   }),

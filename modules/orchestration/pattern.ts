@@ -29,7 +29,9 @@ export interface Pattern {
 
 /** @throws CodedError COMPOSITION_NOT_FOUND, PATTERN_INVALID */
 export async function loadPattern(context: ModuleContext, name: string, commit?: string): Promise<Pattern> {
-  const found = await context.call<Composition>("composition:render", { name, ...(commit && { commit }) });
+  // What stands in {{…}} outside of the strategy may be for other readers: it does not keep the pattern from being played.
+  const request = { name, unresolved: "keep", ...(commit && { commit }) };
+  const found = await context.call<Composition>("composition:render", request);
   if (found.type !== "orchestration") {
     throw new CodedError("PATTERN_INVALID", `${name} is a ${found.type}; a pattern has the type orchestration.`, {
       name,

@@ -267,7 +267,10 @@ const identityOf = ({ run_id, agent_id, parent_run, pattern, version, commit }: 
 });
 
 async function profileCapabilities(context: ModuleContext, profile: string): Promise<readonly string[] | undefined> {
-  const { data } = await context.call<{ data: { capabilities?: string[] } }>("composition:render", { name: profile });
+  const { data } = await context.call<{ data: { capabilities?: string[] } }>("composition:render", {
+    name: profile,
+    unresolved: "keep",
+  });
   return data.capabilities;
 }
 

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { readYaml } from "../../daemon/yaml.ts";
+import { readComposition } from "../../modules/composition/content.ts";
 import { mergeData, type Resolution } from "../../modules/composition/data-merge.ts";
 import { parsePath, valueAt } from "../../modules/composition/field-path.ts";
+import { merge as mergeCompositions } from "../../modules/composition/merge.ts";
 import { mergeTexts } from "../../modules/composition/text-merge.ts";
 import { editYaml } from "../../modules/composition/yaml-edit.ts";
 import { jsonValue, yamlText } from "../harness/yaml-texts.ts";
@@ -25,6 +27,24 @@ test("what only one side changed is taken from it, byte for byte", () => {
       assert.equal(merge(base, changed, base), changed);
       assert.equal(merge(base, base, changed), changed);
       assert.equal(merge(base, changed, changed), changed);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("what is a composition's own stays so, and all else is taken byte for byte from the side that changed it", () => {
+  const inner = yamlText.map((text) => text.replaceAll(/^---$/gm, "").replaceAll(/^(?=[^\n])/gm, "  "));
+  const version = (text: string) => ({ text, fields: readComposition(text) });
+  const compositionOf = (name: string, number: string, body: string) =>
+    version(`# about it\nname: ${name} # own\ntype: component\nversion: ${number}\ntags: [a]\nbody:\n${body}`);
+  fc.assert(
+    fc.property(inner, inner, (before, after) => {
+      const [base, ours] = [compositionOf("demo", "1.0.0", before), compositionOf("demo", "1.1.0", before)];
+      const theirs = compositionOf("fork", "3.0.0", after);
+      const merged = mergeCompositions({ base, ours, theirs, strategy: "full", improvements: [], resolutions: [] });
+      assert.deepEqual(merged, { text: compositionOf("demo", "1.1.0", after).text });
+      const back = mergeCompositions({ base, ours: theirs, theirs: ours, strategy: "full", improvements: [], resolutions: [] });
+      assert.deepEqual(back, { text: theirs.text });
     }),
     { numRuns: 300 },
   );

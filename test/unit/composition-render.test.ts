@@ -6,7 +6,7 @@ import { render } from "../../modules/composition/render.ts";
 const typeOf = (name: string) => (name.startsWith("part") ? "component" : "orchestration");
 
 /** Renders `root`; the others are found by their names. Each text is what follows the name, type and version. */
-async function rendered(texts: Record<string, string>, variables?: Record<string, unknown>) {
+async function rendered(texts: Record<string, string>, variables?: Record<string, unknown>, isStrict = true) {
   const sources = new Map(
     Object.entries(texts).map(([name, body]) => {
       const text = `name: ${name}\ntype: ${typeOf(name)}\nversion: 1.0.0\n${body}`;
@@ -15,7 +15,7 @@ async function rendered(texts: Record<string, string>, variables?: Record<string
   );
   const root = sources.get("root");
   assert.ok(root);
-  return render(root, async (name) => sources.get(name), variables);
+  return render(root, async (name) => sources.get(name), { variables, isStrict });
 }
 
 async function dataOf(texts: Record<string, string>, variables?: Record<string, unknown>) {
@@ -81,6 +81,11 @@ test("a variable without a value is named with its file, line and column, also i
     issues: [{ message: "the variable mood has no value and no default", line: 6, column: 1, path: "prompt" }],
   });
   assert.match((await failure({ root: 'a:\n  - "{{constructor}}"\n' })).message, /line 5, column 5: a\.0: the variable constructor/);
+});
+
+test("where it is not an error, a variable without a value is left as it stands", async () => {
+  const { data } = await rendered({ root: "whole: '{{ mood }}'\ntext: Be {{mood}}, {{who}}, {{other|so}}.\n" }, { who: "you" }, false);
+  assert.deepEqual([data.whole, data.text], ["{{ mood }}", "Be {{mood}}, you, so."]);
 });
 
 test("a component is put where it is referred to: as a value, as lines, within a line", async () => {
