@@ -6,6 +6,8 @@ import { randomUUID } from "node:crypto";
 import { link, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
+const mostAttempts = 10;
+
 export class DurableFiles {
   readonly #temporary: string;
 
@@ -41,7 +43,14 @@ export class DurableFiles {
   async writeAll(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
     await this.replaceAll(files);
     const folders = new Set([...files.keys()].flatMap((path) => [dirname(path), dirname(dirname(path))]));
-    await Promise.all([...folders].map((folder) => this.syncFolder(folder)));
+    await Promise.all(
+      [...folders].map((folder) =>
+        // One that is gone was emptied by git, which had packed and synced what was in it.
+        this.syncFolder(folder).catch((error: NodeJS.ErrnoException) => {
+          if (error.code !== "ENOENT") throw error;
+        }),
+      ),
+    );
   }
 
   /** As `writeAll`, for what can be made again: after a power failure each file has its old or its new content. */

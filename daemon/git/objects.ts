@@ -17,7 +17,7 @@ const cachedBlobBytes = 16 * 1024;
 /** Objects never change, so what was parsed once is kept. */
 export class ObjectReader {
   readonly gitdir: string;
-  readonly #packs = {};
+  #packs = {};
   readonly #trees = new Map<string, TreeEntry[]>();
   readonly #commits = new Map<string, CommitObject>();
   readonly #blobs = new Map<string, Uint8Array>();
@@ -89,7 +89,10 @@ export class ObjectReader {
 
   async #guard<Value>(oid: string, read: () => Promise<Value>): Promise<Value> {
     try {
-      return await read();
+      return await read().catch(() => {
+        this.#packs = {}; // packs may have been made one since they were looked at
+        return read();
+      });
     } catch (cause) {
       const reason = `object ${oid} is missing or damaged; restore it from a clone (git fsck names all)`;
       throw new CodedError("REPOSITORY_UNAVAILABLE", `The repository cannot be read: ${reason}`, { reason, object: oid }, { cause });

@@ -6,7 +6,7 @@
  * 3. The branch moves by compare-and-set; a hand-made commit in between is built upon, never lost.
  * 4. An uncommitted edit is never overwritten.
  *
- * Reading order: paths, durable-files, objects, branch, index-file, work-tree (publishing), history, compare, health, seed.
+ * Reading order: paths, durable-files, objects, branch, index-file, work-tree (publishing), history, compare, maintenance, health, seed.
  */
 import { access, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -19,12 +19,15 @@ import { compareTrees, walkChanges } from "./compare.ts";
 import { DurableFiles } from "./durable-files.ts";
 import { findProblem } from "./health.ts";
 import { describeCommit, walkHistory } from "./history.ts";
+import { maintain } from "./maintenance.ts";
 import { ObjectBatch, ObjectReader } from "./objects.ts";
 import { assertWritablePath } from "./paths.ts";
 import { type FileChange, WorkTree } from "./work-tree.ts";
 
 const defaultAuthor: CommitAuthor = { name: "reprise", email: "reprise@localhost" };
 const maximumAttempts = 50;
+/** Commits of ours between looks whether there is enough to pack; the first look is at the first. */
+const commitsPerLook = 50;
 
 export interface GitRepository extends Repository, AsyncDisposable {
   /** Why writes are refused, as found at the last look; undefined when all is well. */
@@ -49,6 +52,9 @@ export async function openRepository(folder: string, options: { url?: string } =
   let queue: Promise<unknown> = Promise.resolve();
   let sharedHead: Promise<string | undefined> | undefined;
   let isClosed = false;
+  let commits = 0;
+  let maintenance: Promise<unknown> | undefined;
+  const stopping = new AbortController();
 
   /** @returns why the lock cannot even be tried, as in a read-only folder */
   async function takeOwnership(): Promise<string | undefined> {
@@ -146,10 +152,21 @@ export async function openRepository(folder: string, options: { url?: string } =
         sharedHead = undefined;
         const info = describeCommit(oid, commit);
         await appendReflog(gitdir, tip, info).catch(() => undefined);
+        maintainSometimes();
         return info;
       }
     }
     throw new CodedError("REPOSITORY_CONFLICT", "The branch is being moved by others all the time; try again", {});
+  }
+
+  /** Beside the writes, never in their way: what fails is tried again at the next look. */
+  function maintainSometimes(): void {
+    if (commits++ % commitsPerLook > 0 || maintenance) return;
+    maintenance = maintain(gitdir, stopping.signal)
+      .catch(() => undefined)
+      .finally(() => {
+        maintenance = undefined;
+      });
   }
 
   async function compare(request: CommitRequest, tree: string | undefined, batch: ObjectBatch): Promise<FileChange[]> {
@@ -197,7 +214,8 @@ export async function openRepository(folder: string, options: { url?: string } =
     changes: (tip, since) => walkChanges(objects, tip, since),
     async [Symbol.asyncDispose]() {
       isClosed = true;
-      await queue;
+      stopping.abort();
+      await Promise.all([queue, maintenance]);
       await resources.disposeAsync();
     },
   };

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { maintain } from "../../daemon/git/maintenance.ts";
+import { openRepository } from "../../daemon/git/repository.ts";
+import { gitIn, temporaryFolder } from "../harness/git.ts";
+
+const most = { loose: 0, packs: 2 };
+
+async function start(t: TestContext) {
+  const folder = await temporaryFolder(t);
+  const repository = await openRepository(folder);
+  t.after(() => repository[Symbol.asyncDispose]());
+  const gitdir = join(folder, ".git");
+  const pack = () => maintain(gitdir, AbortSignal.timeout(20_000), most);
+  const write = (number: number) =>
+    repository.commit({
+      message: `commit ${number}`,
+      files: { [`components/${number % 20}.yaml`]: `n: ${number}\n${"x".repeat(2_000)}\n` },
+    });
+  const packs = async () => (await readdir(join(gitdir, "objects/pack"))).filter((name) => name.endsWith(".pack"));
+  return { folder, repository, git: gitIn(folder), pack, write, packs };
+}
+
+test("writes and reads go on while objects are packed, and all of them are there afterwards", async (t) => {
+  const { folder, repository, git, pack, write, packs } = await start(t);
+  let slowest = 0;
+  let packing = true;
+  const packed = (async () => {
+    for (let round = 0; round < 5; round++) assert.ok(await pack());
+    packing = false;
+  })();
+  let count = 0;
+  for (; packing || count < 100; count++) {
+    const began = performance.now();
+    await write(count);
+    slowest = Math.max(slowest, performance.now() - began);
+    assert.match((await repository.read(`components/${count % 20}.yaml`))?.content ?? "", new RegExp(`^n: ${count}\n`));
+  }
+  await packed;
+  await pack();
+  assert.ok(slowest < 1_000, `a write took ${slowest} ms`);
+  assert.equal(await git("fsck", "--strict", "--no-dangling"), "");
+  assert.equal(await git("rev-list", "--count", "HEAD"), String(count));
+  assert.ok((await packs()).length <= 3);
+  await using reader = await openRepository(await cloneOf(folder, t));
+  const seen: string[] = [];
+  for await (const { message } of reader.log()) seen.push(message.trim());
+  assert.deepEqual(
+    seen,
+    Array.from({ length: count }, (_, number) => `commit ${count - 1 - number}`),
+  );
+});
+
+async function cloneOf(folder: string, t: TestContext): Promise<string> {
+  const target = await temporaryFolder(t);
+  await gitIn(target)("clone", "-q", folder, target);
+  return target;
+}
+
+test("what nothing refers to stays, whether it is packed or not", async (t) => {
+  const { git, pack, write, packs } = await start(t);
+  const lost: string[] = [];
+  for (let round = 0; round < 4; round++) {
+    await write(round);
+    const commit = (await write(round + 100)).commit;
+    lost.push(commit);
+    await git("reset", "-q", "--hard", "HEAD~1");
+    await git("reflog", "expire", "--expire=now", "--all");
+    await pack();
+  }
+  assert.ok((await packs()).length <= 2);
+  for (const commit of lost) assert.equal(await git("cat-file", "-t", commit), "commit");
+  assert.equal(await git("fsck", "--strict", "--no-dangling", "--unreachable").then((text) => text.includes("missing")), false);
+});
+
+test("a reader that knew the packs of before finds what was moved into one", async (t) => {
+  const { repository, pack, write } = await start(t);
+  const commits: string[] = [];
+  for (let round = 0; round < 6; round++) {
+    commits.push((await write(round)).commit);
+    await pack();
+    assert.ok(await repository.read("components/0.yaml", commits[0]));
+  }
+  await using reader = await openRepository(await cloneOf(repository.folder, t));
+  assert.equal((await reader.read("components/0.yaml"))?.content.slice(0, 5), "n: 0\n");
+});
