@@ -62,6 +62,33 @@ test("an uncommitted edit is kept whatever is asked: the error names the file, a
   await ask("composition:save", { name, content: countingPattern(name, 6), based_on: committed });
 });
 
+test("git revert, switch, checkout of a commit and clone work on it as on any repository, and the daemon follows", async (t) => {
+  const { ask, codeOf, git, folder } = await prepare(t);
+  const save = async (count: number) => {
+    const { commit } = await read({ ask });
+    return ask<{ commit: string }>("composition:save", { name, content: countingPattern(name, count), based_on: commit });
+  };
+  await save(1);
+  await git("revert", "--no-edit", "HEAD");
+  assert.equal(countIn((await read({ ask })).content), 0);
+
+  await git("switch", "-qc", "trial");
+  await save(7);
+  assert.equal(await git("log", "-1", "--format=%s", "trial"), `composition(${name}): save 1.0.0`);
+  await git("switch", "-q", "main");
+  assert.equal(countIn((await read({ ask })).content), 0, "what the branch said stays on the branch");
+
+  await git("checkout", "-q", "--detach");
+  const { content, commit } = await read({ ask });
+  assert.equal(countIn(content), 0);
+  assert.equal(await codeOf("composition:save", { name, content: countingPattern(name, 2), based_on: commit }), "REPOSITORY_UNAVAILABLE");
+  await git("switch", "-q", "main");
+  await git("merge", "-q", "--no-edit", "trial");
+  assert.equal(countIn((await read({ ask })).content), 7);
+  await git("clone", "-q", folder, join(folder, ".git", "copy"));
+  assert.equal(await gitIn(join(folder, ".git", "copy"))("rev-parse", "HEAD"), await git("rev-parse", "HEAD"));
+});
+
 test("decisions wait while somebody edits their file, say so, and follow the commit of the edit", async (t) => {
   const { ask, git, folder } = await prepare(t);
   await ask("composition:track_decision", { pattern: name, decision: "first", wait: "commit" });
