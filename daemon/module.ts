@@ -213,6 +213,8 @@ export interface Repository {
   commit(request: CommitRequest): Promise<CommitInfo>;
   /** Newest first; with `path`, only commits that changed it. */
   log(options?: { path?: string; limit?: number }): AsyncIterable<CommitInfo>;
+  /** Reads every object that the tip reaches. @returns how many, and what is missing or damaged */
+  check(): Promise<{ read: number; problems: string[] }>;
   /** The files that differ between two commits; `from` undefined = all files of `to`. */
   compare(from: string | undefined, to: string): Promise<FileState[]>;
   /** The commits of a tip with what they changed, newest first; `since` = without that one and all before it. */
@@ -281,6 +283,8 @@ export interface ModuleContext {
    * failure the last transactions may be missing, and a damaged file is replaced by an empty one.
    */
   openDatabase(): Database;
+  /** Does the path lead into the data folder or the repository's `.git`? Such files are not to be opened. */
+  isOwnFile(path: string): Promise<boolean>;
   /**
    * Like `listens`, with patterns that are known at run time only; each call replaces the earlier one, no patterns end it.
    * Not for a module that declares `listens`.

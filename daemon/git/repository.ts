@@ -6,7 +6,7 @@
  * 3. The branch moves by compare-and-set; a hand-made commit in between is built upon, never lost.
  * 4. An uncommitted edit is never overwritten.
  *
- * Reading order: paths, durable-files, objects, branch, index-file, work-tree (publishing), history, compare, maintenance, health, seed.
+ * Reading order: paths, durable-files, objects, branch, index-file, work-tree (publishing), history, compare, check, maintenance, health, seed.
  */
 import { access, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,6 +15,7 @@ import { CodedError } from "../errors.ts";
 import type { CommitAuthor, CommitInfo, CommitRequest, Repository, RepositoryFile } from "../module.ts";
 import { acquireOwnerLock, OwnedElsewhereError } from "../owner-lock.ts";
 import { appendReflog, type Head, readHead, readReflog, unavailable } from "./branch.ts";
+import { checkObjects } from "./check.ts";
 import { compareTrees, walkChanges } from "./compare.ts";
 import { DurableFiles } from "./durable-files.ts";
 import { findProblem } from "./health.ts";
@@ -211,6 +212,7 @@ export async function openRepository(folder: string, options: { url?: string } =
     async compare(from, to) {
       return compareTrees(objects, from && (await objects.commit(from)).tree, (await objects.commit(to)).tree);
     },
+    check: async () => checkObjects(objects, await head()),
     changes: (tip, since) => walkChanges(objects, tip, since),
     async [Symbol.asyncDispose]() {
       isClosed = true;

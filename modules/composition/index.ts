@@ -12,12 +12,14 @@ import { compositionCommands, issue } from "./commands.ts";
 import { compositionTypes } from "./content.ts";
 import { decisionCommands } from "./decision-commands.ts";
 import { decisionEntry, resolution } from "./entries.ts";
+import { learnCommands, learned, learnedEvent } from "./learn-command.ts";
 import { DecisionProjection, recordedEvent, resolvedEvent, trackedEvent } from "./projection.ts";
 import { queryCommands } from "./query-commands.ts";
 import { DecisionSegments } from "./segments.ts";
 import { selectedEvent, selection } from "./select.ts";
 import type { State } from "./state.ts";
 import { CompositionStore } from "./store.ts";
+import { repairedEvent, verifyCommands } from "./verify-command.ts";
 import { versionCommands, versionEvents } from "./version-commands.ts";
 
 const change = z.object({ name: z.string(), type: z.enum(compositionTypes), commit: z.string(), author: z.string() });
@@ -26,7 +28,7 @@ const versionedChange = change.extend({ version: z.string() });
 export default defineModule<State>({
   name: "composition",
   description: "Patterns, profiles and components in git, and the decisions taken on them.",
-  commands: { ...compositionCommands, ...decisionCommands, ...queryCommands, ...versionCommands },
+  commands: { ...compositionCommands, ...decisionCommands, ...queryCommands, ...learnCommands, ...verifyCommands, ...versionCommands },
   events: {
     "composition:created": { description: "A composition was added.", schema: versionedChange },
     "composition:saved": { description: "A composition has a new text.", schema: versionedChange },
@@ -43,6 +45,11 @@ export default defineModule<State>({
     [trackedEvent]: {
       description: "A decision was taken; it is on its way into git.",
       schema: decisionEntry.extend({ pattern: z.string(), version: z.string() }),
+    },
+    [learnedEvent]: { description: "An insight was added to a pattern.", schema: learned },
+    [repairedEvent]: {
+      description: "Decisions of the event log that git lacked were added.",
+      schema: z.object({ commits: z.array(z.string()), decisions: z.number() }),
     },
     [resolvedEvent]: {
       description: "A decision that was tracked without an outcome got it; it is on its way into git.",

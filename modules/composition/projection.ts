@@ -29,6 +29,8 @@ export class DecisionProjection implements AsyncDisposable {
   readonly #waiters = new Map<string, Set<(commit: string) => void>>();
   /** Decisions that are in the log and not in git yet, as far as they are known. */
   readonly #underWay = new Map<string, TrackedDecision>();
+  /** The last commit in turn. */
+  #turn: Promise<unknown> = Promise.resolve();
   #projection: Projection | undefined;
   #position: LogPosition | undefined;
   /** The newest commit, until the log has taken its event. */
@@ -61,6 +63,28 @@ export class DecisionProjection implements AsyncDisposable {
       },
       () => undefined,
     );
+  }
+
+  /** Resolves once git has what the log held up to `seq`. */
+  async reached(seq: number, signal: AbortSignal): Promise<void> {
+    if (seq > 0) await this.#projection?.reached(seq, signal);
+  }
+
+  /**
+   * Adds to git what it lacks of the log.
+   * @param log identity of the log that they are from
+   * @returns the commits
+   */
+  async repair(decisions: readonly TrackedDecision[], log: string | undefined): Promise<string[]> {
+    const commits: string[] = [];
+    for (let first = 0; first < decisions.length; first += decisionsPerCommit) {
+      // The place that the newest commit reaches stays what it is: these are from before it.
+      const position = this.#position ?? { log: log ?? "unknown", seq: 0 };
+      const recorded = await this.#inTurn(() => this.#commit(decisions.slice(first, first + decisionsPerCommit), position));
+      await this.#tell(recorded);
+      commits.push(recorded.info.commit);
+    }
+    return commits;
   }
 
   /** A decision that is on its way. */
@@ -107,7 +131,7 @@ export class DecisionProjection implements AsyncDisposable {
       await this.#announce(); // of an earlier attempt
       const decisions = await this.#select(events, position);
       if (decisions.length > 0) {
-        this.#adopt(await this.#commit(decisions, position));
+        this.#adopt(await this.#inTurn(() => this.#commit(decisions, position)));
         await this.#announce();
       }
       if (this.#problem) this.#context.log.info("decisions reach git again");
@@ -174,6 +198,12 @@ export class DecisionProjection implements AsyncDisposable {
       if (!resolved) this.#underWay.delete(id);
       for (const give of this.#waiters.get(resolved ? outcomeKey(id) : id) ?? []) give(newest.info.commit);
     }
+  }
+
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
   }
 
   async #announce(): Promise<void> {

@@ -304,3 +304,49 @@ test("an outcome finds its decision on the way, in a full segment, and after a r
   const resolved = new Set(many.slice(0, 220).map(({ id }) => id));
   for (const { id, outcome } of decisions) if (id !== first.id) assert.equal(outcome, resolved.has(id) ? "good" : undefined);
 });
+
+test("verify tells where the log and git differ, and repair adds what git lacks", async (t) => {
+  const { module, folder, git } = await startDemo(t);
+  await using _ = module;
+  const ids: string[] = [];
+  for (const decision of ["lost", "kept", "changed"]) ids.push((await track(module, decision, { wait: "commit" })).id);
+  await module.call("resolve_decision", { id: ids[1], outcome: "good", wait: "commit" });
+  const { agree, objects } = await module.call("verify", {});
+  assert.deepEqual([agree, objects.problems, objects.read > 10], [true, [], true]);
+  await until(async () => (await git("status", "--porcelain")) === "", "the work tree");
+  const file = join(folder, "orchestrations/demo_decisions.yaml");
+  const [, second = "", third = ""] = (await readFile(file, "utf8")).split(/^(?=- )/m);
+  const forged = '- {id: forged, time: "2999-01-01T00:00:00Z", decision: x}\n';
+  await writeFile(file, `${second.replace(/ {2}outcome: .*\n/, "")}${third.replace("changed", "other")}${forged}${forged}`);
+  await git("commit", "-q", "-am", "by hand");
+  const found = await module.call("verify", { repair: true });
+  assert.deepEqual(
+    [found.agree, found.missing, found.pending, found.different, found.duplicated, found.unlogged],
+    [false, [ids[0]], [ids[1]], [ids[2]], ["forged"], ["forged"]],
+  );
+  const after = await module.call("verify", {});
+  assert.deepEqual([after.missing, after.pending, found.commits.includes(await git("rev-parse", "HEAD"))], [[], [], true]);
+  await track(module, "more", { wait: "commit" });
+  assert.equal((await idsIn(module)).length, 6);
+});
+
+test("an insight is added to the learnings, and nothing else in the text changes; many at once are all kept", async (t) => {
+  const { module, log } = await startDemo(t);
+  await using _ = module;
+  const { commit } = await module.call("get", { name: "demo" });
+  const text = `${content}# about us\nlearnings:\n  - "old"   # kept\nzone: {a: 1}\n`;
+  await module.call("save", { name: "demo", content: text, based_on: commit });
+  const learn = (insight: string) => module.call("learn", { pattern: "demo", insight, confidence: 0.8, evidence: ["run-1"] });
+  assert.equal((await learn("Event: small texts need no second round")).learnings, 2);
+  const read = await module.call("get", { name: "demo" });
+  assert.ok(
+    read.content.startsWith(`${content}# about us\nlearnings:\n  - "old"   # kept\n  - `) && read.content.endsWith("\nzone: {a: 1}\n"),
+    read.content,
+  );
+  const { time, ...learning } = read.data.learnings[1];
+  assert.deepEqual(learning, { insight: "Event: small texts need no second round", confidence: 0.8, evidence: ["run-1"] });
+  await Promise.all(["a", "b", "c"].map(learn));
+  assert.equal((await module.call("get", { name: "demo" })).data.learnings.length, 5);
+  assert.equal(log.ofType("composition:learned").length, 4);
+  assert.match(time, /^\d{4}-/);
+});
