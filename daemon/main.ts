@@ -19,6 +19,10 @@ function readInvocation() {
   }
 }
 
+function isMistake(error: unknown): error is Error {
+  return error instanceof Error && ["ConfigError", "ModuleError", "OwnedElsewhereError"].includes(error.name);
+}
+
 async function run(config: Extract<ReturnType<typeof loadConfig>, { kind: "run" }>["config"]): Promise<void> {
   const log = await createLog(config.logLevel);
   const { startDaemon } = await import("./daemon.ts");
@@ -43,7 +47,9 @@ async function run(config: Extract<ReturnType<typeof loadConfig>, { kind: "run" 
     process.exit(0);
   } catch (error) {
     if (interrupted.signal.aborted) process.exit(0);
-    log.fatal({ error }, error instanceof Error ? error.message : "the daemon cannot start");
+    // A mistake of the user's needs no stack, only its message.
+    if (isMistake(error)) log.fatal(error.message);
+    else log.fatal({ error }, error instanceof Error ? error.message : "the daemon cannot start");
     process.exit(1);
   }
 }

@@ -9,6 +9,7 @@ import type { EventLog } from "./events/event-log.ts";
 import { newId } from "./events/ids.ts";
 import type { Caller, Expressions, Module, ModuleContext, Repository, RunJournal, StateStore } from "./module.ts";
 import { ModuleError } from "./module-host.ts";
+import { isOwnFile } from "./own-files.ts";
 import type { Router } from "./router.ts";
 
 /** What all modules share. */
@@ -54,9 +55,11 @@ export function contextFor(module: Module, shared: SharedServices): ModuleContex
       return router.call(command, input, options.caller ?? self, meta, options.signal) as Promise<Result>;
     },
     isCommand: (name) => router.has(name),
+    describeCommands: () => router.describe(),
     isRead: (name) => router.isRead(name),
     setAgentCapabilities: (agent, capabilities) => router.setAgentCapabilities(agent, capabilities),
     project: (options) => shared.eventLog.project(options, signal),
+    isOwnFile: (path) => isOwnFile(path, { data: shared.data, repository: shared.repository.folder }),
     openDatabase: () => openDatabase(join(shared.data, "modules", `${module.name}.sqlite`)),
     async listen(patterns, handle) {
       if (module.listens !== undefined) throw new ModuleError(`module ${module.name} declares what it listens to; it cannot change that`);

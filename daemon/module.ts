@@ -76,6 +76,14 @@ export interface Command<State = unknown, Input extends z.ZodType = z.ZodType, O
   handle(input: z.output<Input>, call: Call<State>): z.input<Output> | Promise<z.input<Output>>;
 }
 
+/** A command for those who want to call it. */
+export interface CommandDescription {
+  readonly name: string;
+  readonly description: string;
+  /** JSON Schema. */
+  readonly input: Readonly<Record<string, unknown>>;
+}
+
 export interface EventDeclaration {
   readonly description: string;
   readonly schema: z.ZodType;
@@ -273,6 +281,8 @@ export interface ModuleContext {
   ): Promise<Result>;
   /** Does a module answer this name? If not, it is that of a plain event. */
   isCommand(name: string): boolean;
+  /** All commands of all modules, with the JSON Schema of what each takes. */
+  describeCommands(): CommandDescription[];
   /** Is it a command that is declared to change nothing? */
   isRead(name: string): boolean;
   /** Tells the router what an agent may do, so that messages in its name are held to it; undefined = it has ended. */

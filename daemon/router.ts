@@ -4,11 +4,12 @@
  * Commands arrive over NATS (see nats/command-service.ts) or from a module; both pass through `call`, so that no check can be
  * gone round.
  */
+import { z } from "zod";
 import { covers } from "./capabilities.ts";
 import { CodedError } from "./errors.ts";
 import type { Commands } from "./events/event-bus.ts";
 import type { Counter, Histogram, Metrics } from "./metrics.ts";
-import type { Call, Caller, Command, MessageMeta, Module, ModuleContext } from "./module.ts";
+import type { Call, Caller, Command, CommandDescription, MessageMeta, Module, ModuleContext } from "./module.ts";
 import { domainOf } from "./names.ts";
 
 /** A module that has started. */
@@ -57,6 +58,18 @@ export class Router implements Commands {
 
   has(name: string): boolean {
     return this.#modules.get(domainOf(name))?.commands[name] !== undefined;
+  }
+
+  /** All declared commands, in the order of their names. */
+  describe(): CommandDescription[] {
+    return [...this.#modules.values()]
+      .flatMap((module) => Object.entries(module.commands))
+      .map(([name, { description, input }]) => ({
+        name,
+        description,
+        input: z.toJSONSchema(input, { io: "input", unrepresentable: "any" }),
+      }))
+      .sort((left, right) => left.name.localeCompare(right.name));
   }
 
   isRead(name: string): boolean {

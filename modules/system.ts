@@ -20,6 +20,17 @@ export default defineModule<Started>({
       output: z.object({ pong: z.literal(true) }),
       handle: () => ({ pong: true as const }),
     }),
+    "system:commands": command({
+      description: "Lists the commands, of one domain or all, with the JSON Schema of what each takes.",
+      reads: true,
+      input: z.strictObject({ domain: z.string().optional() }),
+      output: z.object({
+        commands: z.array(z.object({ name: z.string(), description: z.string(), input: z.record(z.string(), z.unknown()) })),
+      }),
+      handle: ({ domain }, { context }) => ({
+        commands: context.describeCommands().filter(({ name }) => domain === undefined || name.startsWith(`${domain}:`)),
+      }),
+    }),
     "system:info": command({
       description: "Tells process, start time, memory, and where the repository of patterns is.",
       reads: true,

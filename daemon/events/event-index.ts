@@ -95,7 +95,9 @@ export class EventIndex implements Disposable {
     this.#everyType = this.#database.prepare(everyType);
     this.#indexed = Number(this.#database.prepare("SELECT max(seq) AS last FROM events").get()?.last ?? 0);
     this.#timer = setInterval(() => {
-      this.#tick().catch((error: unknown) => options.logger.warn({ error }, "the event index is behind"));
+      this.#tick().catch((error: unknown) => {
+        if (!this.#closed) options.logger.warn({ error }, "the event index is behind");
+      });
     }, idleTick).unref();
   }
 

@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import type { Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
+import { ConfigError } from "../config.ts";
 
 export interface ServerProcess {
   readonly pid: number;
@@ -85,7 +86,7 @@ export async function startProcess(binary: string, configuration: string, log: L
 
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(startDeadline)]);
   const failed = Promise.race([
-    ended.promise.then((words) => new Error(`nats-server ended at its start: ${words}`)),
+    ended.promise.then((words) => startFailure(words)),
     once(deadline, "abort").then(() => new Error("nats-server was not ready in time", { cause: deadline.reason })),
   ]);
   const failure = await Promise.race([ready.promise, failed]);
@@ -103,4 +104,9 @@ export function signalIfAlive(pid: number, signal: NodeJS.Signals): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
+}
+
+function startFailure(words: string): Error {
+  if (!words.includes("address already in use")) return new Error(`nats-server ended at its start: ${words}`);
+  return new ConfigError("The NATS port is taken by another program; choose another with --nats-port, or 0 for any free one.");
 }

@@ -8,6 +8,7 @@ export interface ToolCall {
   /** Seconds; the tool's own limit when undefined. */
   readonly timeout: number | undefined;
   readonly signal: AbortSignal;
+  isOwnFile(path: string): Promise<boolean>;
 }
 
 /**
@@ -24,7 +25,7 @@ export async function callTool(tool: Tool, call: ToolCall): Promise<unknown> {
   const limit = AbortSignal.timeout(seconds * 1_000);
   const signal = AbortSignal.any([limit, call.signal]);
   try {
-    const run = { signal, idempotencyKey: call.idempotencyKey };
+    const run = { signal, idempotencyKey: call.idempotencyKey, isOwnFile: call.isOwnFile };
     return tool.returns.parse(await untilAborted(signal, async () => tool.run(parsed.data, run)));
   } catch (error) {
     if (call.signal.aborted) throw call.signal.reason;

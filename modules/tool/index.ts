@@ -58,7 +58,13 @@ const module: Module<State> = defineModule<State>({
         const begun = performance.now();
         const duration = () => Math.round((performance.now() - begun) * 1_000) / 1_000;
         try {
-          const result = await callTool(tool, { arguments: given, idempotencyKey, timeout, signal: call.signal });
+          const result = await callTool(tool, {
+            arguments: given,
+            idempotencyKey,
+            timeout,
+            signal: call.signal,
+            isOwnFile: call.context.isOwnFile,
+          });
           const duration_ms = duration();
           await record("tool:completed", { name, duration_ms, cached: false, cost: 0 }, call);
           return { result, cached: false, duration_ms, cost: 0 };

@@ -6,6 +6,8 @@ export interface ToolRun {
   readonly signal: AbortSignal;
   /** The same across attempts at one effect; undefined when the caller gave none. */
   readonly idempotencyKey: string | undefined;
+  /** The daemon's own files are not to be opened by a tool. */
+  isOwnFile(path: string): Promise<boolean>;
 }
 
 export interface Tool<Parameters extends z.ZodType = z.ZodType, Returns extends z.ZodType = z.ZodType> {

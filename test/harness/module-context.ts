@@ -112,6 +112,7 @@ export async function startModule<State extends AsyncDisposable>(
       return call(command, input, { caller: callOptions.caller, meta: callOptions.cause, signal: callOptions.signal });
     },
     isCommand: (name) => module.commands[name] !== undefined || options.handlers?.[name] !== undefined,
+    describeCommands: () => [],
     isRead: (name) => module.commands[name]?.reads === true || options.reads?.includes(name) === true,
     setAgentCapabilities(agent, capabilities) {
       if (capabilities) agents.set(agent, capabilities);
@@ -120,6 +121,7 @@ export async function startModule<State extends AsyncDisposable>(
     async project(projectionOptions) {
       return log.project(projectionOptions);
     },
+    isOwnFile: async () => false,
     openDatabase: () => openDatabase(options.database ?? ":memory:"),
     async listen(patterns, handle) {
       cleanup.use(log.listen(patterns, (event) => handle(event, consequenceOf(event))));

@@ -47,6 +47,8 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
+const isOwnFile = async () => false;
+
 describe("tool:list", () => {
   it("describes every shipped tool with JSON Schemas", async () => {
     const { tools } = await started.call("tool:list", {});
@@ -99,7 +101,7 @@ describe("tool:call", () => {
       timeout: 60,
       run: (_parameters, { signal }) => new Promise<null>(() => signal.addEventListener("abort", () => void aborted++)),
     });
-    const call = { arguments: {}, idempotencyKey: undefined };
+    const call = { arguments: {}, idempotencyKey: undefined, isOwnFile };
     await assert.rejects(
       callTool(slow, { ...call, timeout: 0.02, signal: new AbortController().signal }),
       failsWith("REQUEST_TIMEOUT", /0.02 s/),
@@ -149,7 +151,7 @@ describe("list_files", () => {
   });
 
   it("fails for a directory that is not there", async () => {
-    await assert.rejects(call("list_files", { directory: join(folder, "none") }), failsWith("TOOL_FAILED", /ENOENT/));
+    await assert.rejects(call("list_files", { directory: join(folder, "none") }), failsWith("TOOL_FAILED", /there is no folder/));
   });
 });
 

@@ -40,8 +40,8 @@ export default defineTool({
   }),
   idempotent: true,
   timeout: 60,
-  async run({ path, method }, { signal }) {
-    const content = await readContent(path, signal);
+  async run({ path, method }, run) {
+    const content = await readContent(path, run);
     const begun = performance.now();
     const compressed = await compressors[method](content);
     const milliseconds = performance.now() - begun;

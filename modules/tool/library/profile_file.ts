@@ -17,8 +17,8 @@ export default defineTool({
   }),
   idempotent: true,
   timeout: 20,
-  async run({ path }, { signal }) {
-    const content = await readContent(path, signal);
+  async run({ path }, run) {
+    const content = await readContent(path, run);
     const entropy = byteEntropy(content);
     return {
       extension: extname(path).slice(1).toLowerCase() || "none",
