@@ -2,7 +2,8 @@
  * The domain `composition`: patterns, profiles and components as YAML in git, and the decisions that agents took on them.
  *
  * Reading order: content (what a text must hold), store (files of the repository), commands; entries, segments (decisions as
- * files), projection (from the event log into git), decision-commands; catalogue (an index of it all), filter, query-commands;
+ * files), projection (from the event log into git), decision-commands; catalogue (an index of it all), filter, family, select, query-commands;
+ * learn-command, verify-command;
  * version-commands with render, ancestry, structural-diff, merge (data-merge, text-merge, line-merge), yaml-edit.
  */
 import { z } from "zod";

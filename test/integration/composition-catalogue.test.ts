@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import composition from "../../modules/composition/index.ts";
@@ -276,4 +276,26 @@ test("select asks the policy about those that meet every requirement, and tells 
     { task: "x", requirements: { tags: ["y"] } },
   ])
     await assert.rejects(module.call("select", input), { code: "COMPOSITION_NOT_FOUND" });
+});
+
+test("a damaged object is listed as what it is, hides nothing else, and is read once it is mended", async (t) => {
+  const { open, folder, git, commitByHand } = await start(t);
+  await commitByHand({ "orchestrations/one.yaml": textOf("one"), "orchestrations/two.yaml": textOf("two") });
+  const blob = await git("rev-parse", "HEAD:orchestrations/two.yaml");
+  const object = join(folder, ".git/objects", blob.slice(0, 2), blob.slice(2));
+  const whole = await readFile(object);
+  await chmod(object, 0o644);
+  await writeFile(object, "");
+  await using module = await open();
+  const { compositions } = await module.call("list", {});
+  assert.deepEqual(
+    compositions.map(({ name, valid }: { name: string; valid: boolean }) => [name, valid]),
+    [
+      ["one", true],
+      ["two", false],
+    ],
+  );
+  assert.match(compositions[1].issues[0].message, new RegExp(blob));
+  await writeFile(object, whole);
+  assert.deepEqual(namesOf(await module.call("list", { invalid: false })), ["one", "two"]);
 });

@@ -131,13 +131,16 @@ export class Catalogue implements AsyncDisposable {
     }
     const files = await repository.compare(this.#head, head);
     await this.decisions.update(files, head);
-    await this.#update(files);
+    // Until all is read, the next question tries again.
+    if (!(await this.#update(files))) return;
     setProgress(this.#database, "head", head);
     this.#head = head;
     this.#report().catch((error: unknown) => log.warn({ err: error }, "invalid compositions are not told yet"));
   }
 
-  async #update(files: readonly FileState[]): Promise<void> {
+  /** @returns false if a text cannot be read, because its object is damaged; it is listed as invalid meanwhile */
+  async #update(files: readonly FileState[]): Promise<boolean> {
+    let isComplete = true;
     const changes: { path: string; entry?: Entry; text?: string }[] = [];
     await inParallel(files, async ({ path, blob }) => {
       const place = placeOf(path);
@@ -146,7 +149,15 @@ export class Catalogue implements AsyncDisposable {
         changes.push({ path });
         return;
       }
-      const text = await this.#context.repository.readBlob(blob);
+      const text = await this.#context.repository.readBlob(blob).catch((error: unknown) => {
+        if (error instanceof CodedError) return error;
+        throw error;
+      });
+      if (text instanceof CodedError) {
+        isComplete = false;
+        this.#remember({ ...place, path, blob, issues: [{ message: text.message, line: 1, column: 1 }] });
+        return;
+      }
       const fields = tryReadComposition(text, place);
       const said = fields instanceof CodedError ? { issues: fields.details.issues as Issue[] } : { fields };
       changes.push({ path, entry: { ...place, path, blob, ...said }, text });
@@ -173,6 +184,7 @@ export class Catalogue implements AsyncDisposable {
       if (entry) this.#remember(entry);
       else this.#entries.delete(path);
     }
+    return isComplete;
   }
 
   /** Tells of each invalid file once per commit that made it so; the id makes a repetition harmless. */
