@@ -65,9 +65,10 @@ export class ObjectReader {
 
   /** Is it there with the content that its id says? It is read anew. */
   async isWhole(oid: string): Promise<boolean> {
-    const read = () => git.readObject({ ...this.#place, oid, format: "wrapped" });
-    const { object } = (await this.#guard(oid, read).catch(() => undefined)) ?? {};
-    return object instanceof Uint8Array && createHash("sha1").update(object).digest("hex") === oid;
+    const read = () => git.readObject({ ...this.#place, oid, format: "content" });
+    const { type, object } = (await this.#guard(oid, read).catch(() => undefined)) ?? {};
+    if (!(object instanceof Uint8Array)) return false;
+    return createHash("sha1").update(`${type} ${object.length}\0`).update(object).digest("hex") === oid;
   }
 
   /** The entry at a path of one or more parts. */

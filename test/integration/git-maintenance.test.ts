@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdir } from "node:fs/promises";
+import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { maintain } from "../../daemon/git/maintenance.ts";
@@ -44,6 +44,8 @@ test("writes and reads go on while objects are packed, and all of them are there
   assert.equal(await git("fsck", "--strict", "--no-dangling"), "");
   assert.equal(await git("rev-list", "--count", "HEAD"), String(count));
   assert.ok((await packs()).length <= 3);
+  const { read, problems } = await repository.check();
+  assert.deepEqual([problems, read], [[], (await git("rev-list", "--objects", "HEAD")).split("\n").length]);
   await using reader = await openRepository(await cloneOf(folder, t));
   const seen: string[] = [];
   for await (const { message } of reader.log()) seen.push(message.trim());
@@ -85,4 +87,22 @@ test("a reader that knew the packs of before finds what was moved into one", asy
   }
   await using reader = await openRepository(await cloneOf(repository.folder, t));
   assert.equal((await reader.read("components/0.yaml"))?.content.slice(0, 5), "n: 0\n");
+});
+
+test("a check names each object that is missing or damaged", async (t) => {
+  const { folder, repository, git, write } = await start(t);
+  for (let number = 0; number < 3; number++) await write(number);
+  const damaged: string[] = [];
+  for (const [name, content] of [
+    ["HEAD~1:components/0.yaml", ""],
+    ["HEAD~2", undefined],
+  ] as const) {
+    const oid = await git("rev-parse", name);
+    const path = join(folder, ".git/objects", oid.slice(0, 2), oid.slice(2));
+    await rm(path, { force: true });
+    if (content !== undefined) await writeFile(path, content);
+    damaged.push(oid);
+  }
+  const { problems } = await repository.check();
+  assert.deepEqual(problems.map((problem) => problem.split(" ")[1]).sort(), damaged.sort());
 });
