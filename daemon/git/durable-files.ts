@@ -75,13 +75,15 @@ export class DurableFiles {
     return path;
   }
 
+  /** Makes the folder where it is missing; git removes folders that it emptied, also right after one was made. */
   async #place(path: string, move: () => Promise<void>): Promise<void> {
-    try {
-      await move();
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      await makeFolder(dirname(path));
-      await move();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await move();
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT" || attempt === mostAttempts) throw error;
+        await makeFolder(dirname(path));
+      }
     }
   }
 
