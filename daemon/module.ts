@@ -141,6 +141,8 @@ export interface ProjectionOptions {
   readonly types: readonly string[];
   /** Only events after this position; undefined, or another log's identity: from the start. */
   readonly after?: LogPosition;
+  /** Events that may wait in memory; default 100. More where each takes part in one larger step. */
+  readonly prefetch?: number;
   /** Gets events in log order, in batches as they are available; a throw is retried with backoff until it succeeds. */
   handle(events: readonly EventRecord[], position: LogPosition): Promise<void> | void;
 }

@@ -10,6 +10,7 @@ import { covers, emitTarget } from "../capabilities.ts";
 import { CodedError } from "../errors.ts";
 import type { Caller, Expressions, MessageMeta } from "../module.ts";
 import { assertName, domainOf } from "../names.ts";
+import { retry } from "../retry.ts";
 import type {
   EmitCall,
   EmitRequest,
@@ -59,6 +60,8 @@ interface BatchMember {
 }
 
 const maxHops = 8;
+/** Milliseconds that a redriven schedule may take. */
+const redriveTime = 20_000;
 const longestDelay = 10 * 365 * 24 * 3600; // seconds
 const rfc3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/i;
 
@@ -162,16 +165,22 @@ export class EventBus implements Events {
     return { id: event.id, seq, duplicate };
   }
 
-  /** Emits what a schedule held; a repetition is recognised by its id. */
-  async fire({ event, caller }: Scheduled): Promise<void> {
+  /**
+   * Emits what a schedule held; a repetition is recognised by its id. A plain event can fail only while the log is away: then it
+   * is tried until it is stored, or the signal aborts.
+   */
+  async fire({ event, caller }: Scheduled, signal: AbortSignal): Promise<void> {
     if (this.#options.commands.has(event.type)) {
       const { type, time, source, data, ...meta } = event;
       await this.#options.commands.call(type, data ?? {}, caller, meta);
       return;
     }
-    await this.#options.index.catchUp();
-    if (this.#options.index.findById(event.id) !== undefined) return;
-    await this.#options.log.append({ event: { ...event, time: new Date().toISOString() }, deduplicate: true });
+    const store = async () => {
+      await this.#options.index.catchUp();
+      if (this.#options.index.findById(event.id) !== undefined) return;
+      await this.#options.log.append({ event: { ...event, time: new Date().toISOString() }, deduplicate: true });
+    };
+    await retry(store, { signal });
   }
 
   query(query: EventQuery): Promise<EventPage> {
@@ -195,7 +204,7 @@ export class EventBus implements Events {
     const letter = await this.#options.deadLetters.get(id);
     const { listener, event, caller } = letter;
     try {
-      if (listener === scheduleListener && caller !== undefined) await this.fire({ event, caller });
+      if (listener === scheduleListener && caller !== undefined) await this.fire({ event, caller }, AbortSignal.timeout(redriveTime));
       else await this.#options.delivery.redeliver(listener, event);
     } catch (error) {
       return { id, redriven: false, reason: error instanceof Error ? error.message : String(error) };

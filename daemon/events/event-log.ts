@@ -130,7 +130,9 @@ export class EventLog {
       ...(after > 0 ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: after + 1 } : { deliver_policy: DeliverPolicy.All }),
     } as OrderedConsumerOptions);
     const { num_pending: pending } = await consumer.info();
-    const messages = await consumer.consume({ max_bytes: prefetched * largestEvent });
+    const messages = await consumer.consume(
+      options.prefetch === undefined ? { max_bytes: prefetched * largestEvent } : { max_messages: options.prefetch },
+    );
     return new LogProjection(messages, options, { position: after, pending, identity: this.identity, signal, log: this.#options.log });
   }
 

@@ -69,7 +69,7 @@ export async function openEvents(options: EventServicesOptions): Promise<EventSe
   );
   const bus = new EventBus({ log: eventLog, index, deadLetters, delivery, expressions, commands });
   const schedules = resources.use(
-    new Schedules({ client, manager, subjects, deadLetters, seal, log, fire: (scheduled) => bus.fire(scheduled) }),
+    new Schedules({ client, manager, subjects, deadLetters, seal, log, fire: (scheduled, signal) => bus.fire(scheduled, signal) }),
   );
   bus.schedules = schedules;
   resources.defer(() => ready.reject(new CodedError("SHUTTING_DOWN", "the daemon did not start")));

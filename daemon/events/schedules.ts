@@ -28,7 +28,7 @@ export interface ScheduleOptions {
   readonly deadLetters: DeadLetters;
   readonly seal: Seal;
   readonly log: Logger;
-  fire(scheduled: Scheduled): Promise<void>;
+  fire(scheduled: Scheduled, signal: AbortSignal): Promise<void>;
 }
 
 const consumer = "due";
@@ -38,6 +38,7 @@ export const scheduleListener = "schedule";
 export class Schedules implements AsyncDisposable {
   readonly #options: ScheduleOptions;
   readonly #queue: WorkQueue;
+  readonly #stopping = new AbortController();
 
   constructor(options: ScheduleOptions) {
     this.#options = options;
@@ -95,12 +96,13 @@ export class Schedules implements AsyncDisposable {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort(new CodedError("SHUTTING_DOWN", "the daemon stops"));
     return this.#queue[Symbol.asyncDispose]();
   }
 
   async #fire(message: JsMsg): Promise<void> {
     const scheduled = this.#open(message);
-    if (scheduled !== undefined) await this.#options.fire(scheduled);
+    if (scheduled !== undefined) await this.#options.fire(scheduled, this.#stopping.signal);
     await this.#remove(message);
   }
 

@@ -20,7 +20,9 @@ export const outcomeKey = (id: string): string => `outcome of ${id}`;
 
 /** Decisions that come within this time of a commit's begin share the next one; a backlog does not wait. */
 const groupingMilliseconds = 100;
-const decisionsPerCommit = 250;
+const decisionsPerCommit = 500;
+/** Decisions are small (32 KB at most, a few hundred bytes as a rule): enough of them for two commits may wait in memory. */
+const prefetch = 1_000;
 
 export class DecisionProjection implements AsyncDisposable {
   readonly #context: ModuleContext;
@@ -55,6 +57,7 @@ export class DecisionProjection implements AsyncDisposable {
     this.#projection = await this.#context.project({
       types: [trackedEvent, resolvedEvent],
       ...(this.#position && { after: this.#position }),
+      prefetch,
       handle: (events, position) => this.#handle(events, position),
     });
     this.#projection.caughtUp.then(
@@ -141,8 +144,9 @@ export class DecisionProjection implements AsyncDisposable {
       throw error;
     }
     const rest = groupingMilliseconds - (performance.now() - began);
-    if (rest > 0 && events.length < decisionsPerCommit)
-      await delay(rest, undefined, { signal: this.#context.signal }).catch(() => undefined);
+    const newest = Date.parse(events.at(-1)?.time ?? "");
+    const isBacklog = Date.now() - newest > groupingMilliseconds;
+    if (rest > 0 && !isBacklog) await delay(rest, undefined, { signal: this.#context.signal }).catch(() => undefined);
   }
 
   /** What of the events git does not have yet. */
