@@ -25,12 +25,12 @@ const mistake = (argv: string[], env: Record<string, string> = {}, file = ""): s
 describe("configuration", () => {
   it("has defaults for everything", () => {
     assert.deepEqual(resolved([]), {
-      data: "/work/.reprise",
+      data: "/srv/.reprise",
       nats: { kind: "embedded", port: 4222 },
       httpPort: 4280,
       prefix: undefined,
       logLevel: "info",
-      compositions: "/work/.reprise/compositions",
+      compositions: "/srv/.reprise/compositions",
     });
   });
 
@@ -41,7 +41,7 @@ describe("configuration", () => {
       httpPort: 0,
       prefix: "acme",
       logLevel: "debug",
-      compositions: "/work/patterns",
+      compositions: "/srv/patterns",
     };
     const values = {
       data: "/elsewhere",
