@@ -7,7 +7,7 @@ import { type Config, ConfigError, loadConfig, resolveConfig } from "../../daemo
 import { helpText, settingNames } from "../../daemon/settings.ts";
 
 function resolved(argv: string[], env: Record<string, string> = {}, file = ""): Config {
-  const invocation = resolveConfig(argv, env, file, "/work");
+  const invocation = resolveConfig(argv, env, file, "/srv");
   assert.ok(invocation.kind === "run");
   return invocation.config;
 }
