@@ -207,15 +207,14 @@ async function looseObjects(gitdir: string): Promise<number> {
   return names.flat().length;
 }
 
-/** Length of all files below the folder. */
-async function megabytesIn(folder: string): Promise<number> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
-  const sizes = files.map((file) =>
-    stat(file).then(
-      ({ size }) => size,
-      () => 0, // packed and gone meanwhile
-    ),
-  );
-  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0) / 2 ** 20;
+const megabytesIn = async (folder: string): Promise<number> => (await bytesIn(folder)) / 2 ** 20;
+
+/** Length of all files below the folder; what is packed and gone meanwhile counts nothing. */
+async function bytesIn(folder: string): Promise<number> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const sizes = entries.map(async (entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? bytesIn(path) : ((await stat(path).catch(() => undefined))?.size ?? 0);
+  });
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
