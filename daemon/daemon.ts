@@ -2,9 +2,8 @@
  * Assembles the daemon: owner lock → NATS → streams → event bus → repository → modules → commands → HTTP, and takes it down
  * in reverse order.
  */
-import { existsSync } from "node:fs";
-import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { jetstream } from "@nats-io/jetstream";
 import type { Logger } from "pino";
@@ -13,6 +12,7 @@ import { CodedError } from "./errors.ts";
 import { consequenceOf } from "./events/envelope.ts";
 import { openEvents } from "./events/open.ts";
 import { createExpressions } from "./expressions/expressions.ts";
+import { makeFolder } from "./folders.ts";
 import { openRepository } from "./git/repository.ts";
 import { seedRepository } from "./git/seed.ts";
 import { type Health, startHttpServer } from "./http.ts";
@@ -69,7 +69,9 @@ async function assemble(
   resources: AsyncDisposableStack,
 ): Promise<Daemon> {
   let phase: "starting" | "ready" | "stopping" = "starting";
-  await makeFolder(config.data);
+  await makeFolder(config.data, 0o700).catch((cause: Error) => {
+    throw new ConfigError(`The data folder ${config.data} cannot be used: ${cause.message}`, { cause });
+  });
   const lock = resources.use(await acquireOwnerLock(join(config.data, "owner.lock"), { purpose: "data folder" }));
   const subjects = subjectsFor(config.prefix);
 
@@ -173,25 +175,6 @@ async function assemble(
       await resources.disposeAsync();
     },
   };
-}
-
-/**
- * Makes a folder and what is missing above it, one after the other: Node's own recursive mkdir does not end where a folder can be
- * neither found nor made (below /proc).
- * @throws ConfigError
- */
-async function makeFolder(path: string): Promise<void> {
-  try {
-    if (!existsSync(path)) {
-      await makeFolder(dirname(path));
-      await mkdir(path, { mode: 0o700 });
-    } else if (!(await stat(path)).isDirectory()) {
-      throw new Error("it is a file");
-    }
-  } catch (error) {
-    if (error instanceof ConfigError) throw error;
-    throw new ConfigError(`The data folder ${path} cannot be used: ${(error as Error).message}`, { cause: error });
-  }
 }
 
 function handlerFor<Handler>(listens: readonly [pattern: string, handler: Handler][], type: string): Handler {

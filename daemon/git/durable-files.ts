@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { link, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { makeFolder } from "../folders.ts";
 
 const mostAttempts = 10;
 
@@ -95,18 +96,5 @@ export class DurableFiles {
     } finally {
       await folder.close();
     }
-  }
-}
-
-/** With its parents. Node's recursive mkdir says ENOENT on a read-only file system, which would be no reason to a reader. */
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST") return;
-    if (code !== "ENOENT") throw error;
-    await makeFolder(dirname(path));
-    await makeFolder(path);
   }
 }

@@ -12,6 +12,7 @@ import { access, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { TreeEntry } from "isomorphic-git";
 import { CodedError } from "../errors.ts";
+import { makeFolder } from "../folders.ts";
 import type { CommitAuthor, CommitInfo, CommitRequest, Repository, RepositoryFile } from "../module.ts";
 import { acquireOwnerLock, OwnedElsewhereError } from "../owner-lock.ts";
 import { appendReflog, type Head, readHead, readReflog, unavailable } from "./branch.ts";
@@ -247,7 +248,7 @@ async function initialise(folder: string, gitdir: string): Promise<void> {
     )
   )
     return;
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   for (const name of ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info"]) {
     await mkdir(join(gitdir, name), { recursive: true });
   }

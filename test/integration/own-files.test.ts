@@ -30,5 +30,6 @@ describe("the daemon's own files", () => {
   it("cannot be put where no folder can be made", async () => {
     const config = { data: "/proc/reprise" };
     await assert.rejects(startTestDaemon({ config }), { name: "ConfigError" });
+    await assert.rejects(startTestDaemon({ config: { compositions: "/proc/reprise" } }), /no folder can be made at \/proc\/reprise/);
   });
 });
