@@ -23,6 +23,7 @@ import { discoverModules, startModules } from "./module-host.ts";
 import { matches } from "./names.ts";
 import { serveCommands } from "./nats/command-service.ts";
 import { connectTo, type Server, startServer } from "./nats/connection.ts";
+import { openObjectStore } from "./nats/object-store.ts";
 import { openRunJournal } from "./nats/run-journal.ts";
 import { loadSecret } from "./nats/secret.ts";
 import { openStateStore } from "./nats/state-store.ts";
@@ -133,6 +134,7 @@ async function assemble(
     signal: stopping.signal,
     data: config.data,
     stateFor: (module) => openStateStore(client, subjects.bucket(module), seal),
+    objectsFor: (module) => openObjectStore(client, subjects.bucket(`${module}_objects`)),
   };
   const host = resources.use(await startModules({ modules, router, log, contextFor: (module) => contextFor(module, shared) }));
   for (const { module, context, state } of host.running) {

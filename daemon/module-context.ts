@@ -7,7 +7,7 @@ import { consequenceOf } from "./events/envelope.ts";
 import type { EventBus } from "./events/event-bus.ts";
 import type { EventLog } from "./events/event-log.ts";
 import { newId } from "./events/ids.ts";
-import type { Caller, Expressions, Module, ModuleContext, Repository, RunJournal, StateStore } from "./module.ts";
+import type { Caller, Expressions, Module, ModuleContext, ObjectStore, Repository, RunJournal, StateStore } from "./module.ts";
 import { ModuleError } from "./module-host.ts";
 import { isOwnFile } from "./own-files.ts";
 import type { Router } from "./router.ts";
@@ -26,6 +26,7 @@ export interface SharedServices {
   /** The data folder. */
   readonly data: string;
   stateFor(module: string): StateStore;
+  objectsFor(module: string): ObjectStore;
 }
 
 export function contextFor(module: Module, shared: SharedServices): ModuleContext {
@@ -38,6 +39,7 @@ export function contextFor(module: Module, shared: SharedServices): ModuleContex
     expressions: shared.expressions,
     events: bus,
     state: shared.stateFor(module.name),
+    objects: shared.objectsFor(module.name),
     journal: shared.journal,
     repository: shared.repository,
     newId,

@@ -156,6 +156,15 @@ export interface StateStore {
   entries<Value>(): Promise<Map<string, Value>>;
 }
 
+/** Large contents of a module, each named by the SHA-256 of its bytes: what an event or a journal only refers to. */
+export interface ObjectStore {
+  /** Durable when it resolves; the same bytes are kept once. @returns their SHA-256 in hexadecimal */
+  put(bytes: Uint8Array): Promise<string>;
+  /** Undefined when there is none, or when its bytes are damaged. */
+  get(sha256: string): Promise<Uint8Array | undefined>;
+  delete(sha256: string): Promise<void>;
+}
+
 /** The journal of one run: an append-only list with a single writer at a time (stream RUNS, subject `run.<id>`). */
 export interface RunJournal {
   /** All entries so far, in order. */
@@ -267,6 +276,7 @@ export interface ModuleContext {
   readonly expressions: Expressions;
   readonly events: Events;
   readonly state: StateStore;
+  readonly objects: ObjectStore;
   readonly journal: RunJournal;
   readonly repository: Repository;
   /**

@@ -2,7 +2,7 @@
  * Starts a module without NATS: the event log, the state store and the journal are in memory, the repository is a real git
  * store in a temporary folder, and commands of other modules are answered by handlers that the test gives.
  */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +20,7 @@ import type {
   MessageMeta,
   Module,
   ModuleContext,
+  ObjectStore,
   Repository,
   RunJournal,
   StateStore,
@@ -38,6 +39,7 @@ export interface TestOptions {
   readonly log?: MemoryEventLog;
   readonly state?: StateStore;
   readonly journal?: RunJournal;
+  readonly objects?: ObjectStore;
   /** What the module uses of the event bus itself. */
   readonly events?: Partial<Events>;
   /** The repository's folder; default: a temporary one that is removed at the end. */
@@ -98,6 +100,7 @@ export async function startModule<State extends AsyncDisposable>(
     expressions,
     state: options.state ?? createStateStore(),
     journal: options.journal ?? createJournal(),
+    objects: options.objects ?? createObjectStore(),
     events: (options.events ?? {}) as Events,
     repository,
     async emit(name, data, cause, { id } = {}) {
@@ -206,6 +209,21 @@ export function createStateStore(): StateStore {
     },
     async entries() {
       return new Map([...entries].map(([key, { value }]) => [key, structuredClone(value)])) as never;
+    },
+  };
+}
+
+export function createObjectStore(): ObjectStore {
+  const objects = new Map<string, Uint8Array>();
+  return {
+    async put(bytes) {
+      const sha256 = createHash("sha256").update(bytes).digest("hex");
+      objects.set(sha256, Uint8Array.from(bytes));
+      return sha256;
+    },
+    get: async (sha256) => objects.get(sha256),
+    async delete(sha256) {
+      objects.delete(sha256);
     },
   };
 }
