@@ -108,6 +108,11 @@ export const errorTable = {
   DECISION_NOT_FOUND: { status: 404, retryable: false, meaning: "No decision with this id was tracked." },
   DECISION_RESOLVED: { status: 409, retryable: false, meaning: "The decision has its outcome already; it is given once." },
   DECISION_UNKNOWN: { status: 404, retryable: false, meaning: "No selection has this decision_id." },
+  POLICY_STATE_INVALID: {
+    status: 422,
+    retryable: false,
+    meaning: "The saved state of a policy is corrupt, not made of finite numbers, or of another policy or feature spec.",
+  },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof errorTable;

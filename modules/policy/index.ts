@@ -4,9 +4,8 @@ import { CodedError } from "../../daemon/errors.ts";
 import { type Call, commandsOf, defineModule, type Module } from "../../daemon/module.ts";
 import { draw, systemRandom } from "./chance.ts";
 import { Ledger, type LedgerOptions } from "./ledger.ts";
-import { bestSoFar } from "./policies/best-so-far.ts";
-import type { Policy } from "./policies/policy.ts";
-import { uniform } from "./policies/uniform.ts";
+import { bestSoFar, type StatisticsPolicy, uniform } from "./policies/legacy.ts";
+
 import { type Choice, candidate, choice, contextFeatures, recorded, selected, slotName } from "./schema.ts";
 
 /** A choice, and the position of its event in the log. */
@@ -25,7 +24,7 @@ interface State extends AsyncDisposable {
   lastSelection: number;
 }
 
-const policies: Readonly<Record<"best_so_far" | "uniform", Policy>> = { best_so_far: bestSoFar, uniform };
+const policies: Readonly<Record<"best_so_far" | "uniform", StatisticsPolicy>> = { best_so_far: bestSoFar, uniform };
 const policyNames = z.enum(["best_so_far", "uniform"]);
 
 const selectRequest = z.strictObject({

@@ -6,6 +6,8 @@ import { z } from "zod";
 import { CodedError, type ErrorBody, type ErrorCode, errorTable } from "../../daemon/errors.ts";
 import { commandsOf, type Module, type ModuleContext } from "../../daemon/module.ts";
 import { projectFolder } from "../../daemon/project.ts";
+import { defaultSpec } from "../../modules/policy/features/spec.ts";
+import { uniform } from "../../modules/policy/policies/uniform.ts";
 import { renderErrorDocs } from "../../scripts/error-docs.ts";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
 import { temporaryFolder } from "../harness/git.ts";
@@ -100,6 +102,10 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
     return codeOf("composition:resolve_decision", { id, outcome: "bad" });
   },
   DECISION_UNKNOWN: asked("policy:outcome", { decision_id: "nobody", reward: 1 }),
+  async POLICY_STATE_INVALID() {
+    const load = async () => uniform.load(new Uint8Array(9), { spec: defaultSpec, seed: 1 });
+    return codeIn(await load().catch((error: unknown) => error));
+  },
   /** Last, since it leaves the repository so. */
   async REPOSITORY_UNAVAILABLE({ codeOf, config }) {
     const commit = "0".repeat(40);

@@ -1,24 +1,86 @@
-/** What a policy is: from what was asked and what was observed to the odds of each candidate. Choosing is not its work. */
-import type { Context, SlotStatistics } from "../statistics.ts";
+/**
+ * What a policy is: the contract that all of them keep, held by test/contract/policies.test.ts.
+ *
+ * A policy turns a situation into the odds of each candidate, and learns from the outcomes of what was drawn from these odds.
+ * Choosing is not its work: the module draws, so that the odds it logs are those that it drew from.
+ */
+import type { FeatureSpec } from "../features/spec.ts";
 
+/** One of the things to choose from, as it was asked. */
 export interface Candidate {
   readonly id: string;
   readonly features?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** What a choice looks like as numbers: made by encode(), in the dimensions of its spec. */
+export interface Situation {
+  readonly context: Float32Array;
+  /** One vector a candidate, in the order asked. */
+  readonly candidates: readonly Float32Array[];
+  /** Context, candidate and their products, one row a candidate: for linear models. */
+  readonly rows: readonly Float32Array[];
+  /** Of the candidates. */
+  readonly ids: readonly string[];
+}
+
 export interface Odds {
-  /** Of each candidate, in the order given; they add up to 1. */
+  /** Of each candidate, in the order given; none is negative, they add up to 1. */
   readonly probabilities: readonly number[];
   /** What the policy thinks of each candidate, in its own unit: higher is better. */
   readonly scores: readonly number[];
-  /** Why the candidate at this position, if it is the one: a sentence for people. */
+  /** Why the candidate at this position, if it is the one: a sentence for people that names the features which weighed most. */
   reason(index: number): string;
 }
 
+/** What was asked, what was chosen with which odds, and how it turned out. */
+export interface Experience {
+  readonly situation: Situation;
+  /** Position of the chosen candidate. */
+  readonly chosen: number;
+  /** That it had when it was chosen. */
+  readonly probability: number;
+  /** In [-1, 1], after clipping. */
+  readonly reward: number;
+  /** For choices that follow one another towards one end. */
+  readonly episode?: { readonly id: string; readonly step: number; readonly last: boolean };
+}
+
+/** One learned state of one slot. Same state and situation, same odds. */
 export interface Policy {
   readonly name: string;
-  /** Changes whenever the same observations could yield other odds. */
+  /** Changes whenever the same situation could get other odds. */
   readonly version: string;
-  /** @param candidates at least one, ids unique */
-  odds(candidates: readonly Candidate[], context: Context, statistics: SlotStatistics): Odds;
+  /** @param situation of at least one candidate */
+  odds(situation: Situation): Odds;
+  /** Learns from one outcome as it comes, within microseconds; absent for policies that are trained in batches. */
+  observe?(experience: Experience): void;
+  /** The whole state: what PolicyKind.load() reads. */
+  save(): Uint8Array;
+}
+
+export interface PolicyOptions {
+  readonly spec: FeatureSpec;
+  readonly seed: number;
+}
+
+export interface PolicyKind {
+  readonly name: string;
+  /** A policy that has not learned anything yet. */
+  create(options: PolicyOptions): Policy;
+  /** @throws CodedError POLICY_STATE_INVALID when the bytes are corrupt, contain NaN, or are of another policy or spec */
+  load(bytes: Uint8Array, options: PolicyOptions): Policy;
+  /** A policy that has learned from these experiences too; absent for those that learn by observe(). */
+  train?(experiences: readonly Experience[], options: TrainOptions): Promise<Trained>;
+}
+
+export interface TrainOptions extends PolicyOptions {
+  /** Saved state to go on from. */
+  readonly from?: Uint8Array;
+  readonly signal?: AbortSignal;
+}
+
+export interface Trained {
+  readonly policy: Policy;
+  /** Figures of the training: loss, entropy, KL and the like, by name. */
+  readonly report: Readonly<Record<string, number>>;
 }

@@ -1,5 +1,13 @@
+/** The present policies over statistics, until the module serves those of policy.ts. */
 import type { Context, SlotStatistics, Tally } from "../statistics.ts";
-import type { Policy } from "./policy.ts";
+import type { Candidate, Odds } from "./policy.ts";
+
+export interface StatisticsPolicy {
+  readonly name: string;
+  readonly version: string;
+  /** @param candidates at least one, ids unique */
+  odds(candidates: readonly Candidate[], context: Context, statistics: SlotStatistics): Odds;
+}
 
 /** Observations that the coarser estimate is worth: with as many of its own, an estimate counts half. */
 const priorWeight = 1;
@@ -13,7 +21,7 @@ const leastExploration = 0.02;
  * without any outcome come first, with equal odds. Then any candidate is explored with probability ε = candidates / outcomes,
  * never below 2 %.
  */
-export const bestSoFar: Policy = {
+export const bestSoFar: StatisticsPolicy = {
   name: "best_so_far",
   version: "1",
   odds(candidates, context, statistics) {
@@ -53,3 +61,13 @@ function estimate(candidate: string, context: Context, statistics: SlotStatistic
 }
 
 const drawn = ({ count, total }: Readonly<Tally>, towards: number) => (total + priorWeight * towards) / (count + priorWeight);
+
+export const uniform: StatisticsPolicy = {
+  name: "uniform",
+  version: "1",
+  odds: (candidates) => ({
+    probabilities: candidates.map(() => 1 / candidates.length),
+    scores: candidates.map(() => 0),
+    reason: () => `drawn from ${candidates.length} with equal odds`,
+  }),
+};
