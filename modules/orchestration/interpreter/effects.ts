@@ -1,13 +1,110 @@
 /** What a pattern does to the world: everything an interpreter asks for beside the state of its own run. */
+import type { State } from "../language/direct.ts";
+
+/** Each is one step of the run, and plain JSON, since it stands in the journal. */
 export type Effect =
   | { readonly kind: "emit"; readonly event: string; readonly data: unknown; readonly delay?: number }
   | { readonly kind: "call"; readonly command: string; readonly input: unknown }
+  /** A command that was thought over; who thinks may leave it undone. */
+  | { readonly kind: "consider"; readonly command: string; readonly input: unknown }
   | { readonly kind: "run"; readonly tool: string; readonly input: unknown }
   | { readonly kind: "choose"; readonly slot: string; readonly context: unknown; readonly candidates: readonly unknown[] }
   | { readonly kind: "outcome"; readonly input: Readonly<Record<string, unknown>> }
   | { readonly kind: "track"; readonly input: Readonly<Record<string, unknown>> }
+  /** Events of the log; gives a list of them. */
+  | { readonly kind: "query"; readonly input: Readonly<Record<string, unknown>> }
+  /** The request of `agent:spawn`; gives its reply. */
+  | { readonly kind: "spawn"; readonly input: Readonly<Record<string, unknown>> }
+  /** Gives a `Sent` for each receiver, in their order. */
+  | { readonly kind: "send"; readonly to: readonly string[]; readonly message: unknown; readonly expects_reply: boolean }
+  | { readonly kind: "terminate"; readonly agents: readonly string[] }
+  /** Gives `{id}` of the request to a human; `within` in seconds. */
+  | { readonly kind: "ask"; readonly question: string; readonly options?: readonly unknown[]; readonly within?: number }
+  | Wait
+  | Question
   /** Milliseconds. */
   | { readonly kind: "sleep"; readonly milliseconds: number };
+
+/** Waits until something has happened, from the start of the run on: what came before the wait began counts. */
+export interface Wait {
+  readonly kind: "await";
+  readonly for: /** Gives a list of `Arrival`. */
+    | {
+        readonly of: "events";
+        readonly event: string;
+        /** Only what these agents emitted. */
+        readonly from?: readonly string[];
+        readonly where?: Predicate;
+        /** Only events after this position in the log; absent = from the start of the run. */
+        readonly after?: number;
+        /** Positions of events that do not count, since the statement got them before. */
+        readonly except?: readonly number[];
+      }
+    /** The end of agents; gives a list of `AgentEnd`. */
+    | { readonly of: "agents"; readonly agents: readonly string[] }
+    /** Gives a list of the messages that answer. */
+    | { readonly of: "replies"; readonly to: readonly Sent[] }
+    /** Gives the human's answer. */
+    | { readonly of: "decision"; readonly id: string };
+  /** So many must come. */
+  readonly min: number;
+  /** When so many came, the rest is not waited for. */
+  readonly max: number;
+  /** When the time is up, too few are no error. */
+  readonly partial: boolean;
+  /** RFC 3339: when the wait ends; absent = with the run. */
+  readonly until?: string;
+}
+
+/** An expression over an event's data; `$event` is the event, `$$` is `state`. */
+export interface Predicate {
+  readonly jsonata: string;
+  readonly state: State;
+}
+
+export interface Arrival {
+  readonly seq: number;
+  readonly id: string;
+  readonly type: string;
+  readonly time: string;
+  readonly data: unknown;
+  readonly agent?: string;
+}
+
+export interface AgentEnd {
+  readonly agent_id: string;
+  readonly state: "completed" | "failed" | "terminated";
+  readonly result?: unknown;
+  readonly error?: unknown;
+}
+
+/** Reply of `agent:send`. */
+export interface Sent {
+  readonly message_id: string;
+  readonly to: string;
+  readonly seq: number;
+}
+
+/** What statements cannot tell; asked only of interpreters that think. Gives an `Answer`. */
+export interface Question {
+  readonly kind: "judge";
+  /** A condition or the guard of a block wants `holds`; a point may have any answer. */
+  readonly about: "condition" | "guard" | "point";
+  readonly text: string;
+  readonly line: number;
+  readonly required: boolean;
+  /** The variables at this point. */
+  readonly state: State;
+}
+
+/** What the interpreter makes of a judgement; the effects of `emit` are steps of their own, held to the run's capabilities. */
+export interface Answer {
+  readonly holds?: boolean;
+  /** Variables to set. */
+  readonly set?: State;
+  /** Events to emit and commands to call, in order. */
+  readonly emit?: readonly { readonly event: string; readonly data?: unknown }[];
+}
 
 export interface Effects {
   /**

@@ -9,12 +9,14 @@ import { limitExceeded } from "./limits.ts";
 export interface Thread {
   readonly prefix: string;
   count: number;
+  /** Aborted when the strand is to stop: with the run, or alone, as the loser of a race. */
+  readonly signal: AbortSignal;
 }
 
 export interface Steps {
   readonly main: Thread;
-  /** Threads for branches that run side by side. */
-  fork(thread: Thread): (branch: number) => Thread;
+  /** Threads for branches that run side by side; each may be given a signal of its own, which the thread's must abort. */
+  fork(thread: Thread): (branch: number, signal?: AbortSignal) => Thread;
   effect(thread: Thread, line: number, effect: Effect): Promise<unknown>;
   /** Something that a replay could not compute again, such as the time. */
   value(thread: Thread, line: number, compute: () => Promise<unknown>): Promise<unknown>;
@@ -24,29 +26,30 @@ export function createSteps({ journal, effects, limits, signal, onStep }: Omit<P
   let performed = 0;
 
   function begin(thread: Thread): string {
-    signal.throwIfAborted();
+    thread.signal.throwIfAborted();
     if (performed >= limits.steps) throw limitExceeded("steps", limits.steps);
     performed++;
     return `${thread.prefix}${++thread.count}`;
   }
 
-  async function recorded(step: string, line: number, perform: () => Promise<unknown>): Promise<unknown> {
+  async function recorded(thread: Thread, line: number, perform: (step: string) => Promise<unknown>): Promise<unknown> {
+    const step = begin(thread);
     const earlier = journal.resultOf(step);
-    if (earlier === undefined) return record(step, line, perform);
+    if (earlier === undefined) return record(step, thread.signal, line, perform);
     assertSameLine(step, earlier.line, line);
     onStep?.(performed);
     return outcomeOf(earlier);
   }
 
-  async function record(step: string, line: number, perform: () => Promise<unknown>): Promise<unknown> {
+  async function record(step: string, stopped: AbortSignal, line: number, perform: (step: string) => Promise<unknown>): Promise<unknown> {
     const start = performance.now();
     let result: StepResult;
     try {
-      const value = asJson(await perform());
+      const value = asJson(await perform(step));
       result = { step, line, value, milliseconds: sinceMilliseconds(start) };
     } catch (error) {
-      // An effect cut short by the end of the run, or by the daemon's, did not fail: its outcome is open.
-      signal.throwIfAborted();
+      // An effect cut short by the end of its strand, or by the daemon's, did not fail: its outcome is open.
+      stopped.throwIfAborted();
       if (!(error instanceof CodedError) || error.code === "SHUTTING_DOWN") throw error;
       result = {
         step,
@@ -61,29 +64,30 @@ export function createSteps({ journal, effects, limits, signal, onStep }: Omit<P
   }
 
   return {
-    main: { prefix: "", count: 0 },
+    main: { prefix: "", count: 0, signal },
     fork(thread) {
       const prefix = `${thread.prefix}${++thread.count}`;
-      return (branch) => ({ prefix: `${prefix}.${branch + 1}.`, count: 0 });
+      return (branch, signal = thread.signal) => ({ prefix: `${prefix}.${branch + 1}.`, count: 0, signal });
     },
-    effect(thread, line, effect) {
-      const step = begin(thread);
-      return recorded(step, line, async () => {
+    effect(thread, line, asked) {
+      return recorded(thread, line, async (step) => {
         const intent = journal.intentOf(step);
+        // What was begun goes on as it was: a wait ends when it was to end.
+        const effect = intent?.effect ?? asked;
         if (intent !== undefined) {
           assertSameLine(step, intent.line, line);
           if (!(await effects.isRepeatable(effect))) throw outcomeUnknown(step, line, effect);
         } else if (!effects.isRead(effect)) {
           await journal.intent({ step, line, effect });
-          signal.throwIfAborted();
+          thread.signal.throwIfAborted();
         } else if (effect.kind === "sleep") {
           await journal.flush();
         }
-        return effects.perform(effect, step, signal);
+        return effects.perform(effect, step, thread.signal);
       });
     },
     value(thread, line, compute) {
-      return recorded(begin(thread), line, compute);
+      return recorded(thread, line, compute);
     },
   };
 }

@@ -60,6 +60,12 @@ export type Statement =
   | (Node & { readonly kind: "foreach"; readonly variable: string; readonly list: Expression; readonly body: Body })
   | (Node & { readonly kind: "while"; readonly condition: Condition; readonly maximum?: Expression; readonly body: Body })
   | (Node & { readonly kind: "parallel"; readonly maximum?: Expression; readonly body: Body })
+  /** Each statement of the body is a branch; the first to reach its end wins. */
+  | (Node & { readonly kind: "race"; readonly body: Body })
+  /** `ON event:` and `WHEN event:`: the body is played at each such event, until the block around it ends. */
+  | (Node & { readonly kind: "on"; readonly event: string; readonly body: Body })
+  /** WHEN: as the phase begins; DURING: too, and what it listens to ends with the phase; AFTER: as it has ended. */
+  | (Node & { readonly kind: "phase"; readonly keyword: "WHEN" | "DURING" | "AFTER"; readonly phase: string; readonly body: Body })
   | (Node & { readonly kind: "retry"; readonly times: Expression; readonly backoff?: Expression; readonly body: Body })
   /** `ON ERROR:` and the statements before it in its block. */
   | (Node & { readonly kind: "attempt"; readonly body: Body; readonly handler: Body })
@@ -85,6 +91,31 @@ export type Statement =
   | (Node & { readonly kind: "track"; readonly fields: Fields })
   | (Node & { readonly kind: "return"; readonly value: Expression })
   | (Node & { readonly kind: "abort"; readonly reason: Expression })
+  | (Node & { readonly kind: "query"; readonly input: Expression; readonly as?: string })
+  /** The fields of `agent:spawn`. */
+  | (Node & { readonly kind: "spawn"; readonly fields: Fields; readonly as?: string })
+  /** The fields `to` (an agent or several) and `message`; `as` only with a reply. */
+  | (Node & { readonly kind: "send"; readonly fields: Fields; readonly reply?: { readonly within?: Expression }; readonly as?: string })
+  | (Node & { readonly kind: "terminate"; readonly agents: Expression })
+  /** `what` is the name of an event, an agent or several, or `{event, from, min, max, within, partial}`. */
+  | (Node & {
+      readonly kind: "await";
+      readonly what: Expression;
+      /** Read inside the event's data; `$event` is the event, `$$` the run. */
+      readonly where?: Expression;
+      readonly within?: Expression;
+      readonly as?: string;
+    })
+  | (Node & {
+      readonly kind: "ask";
+      readonly question: Expression;
+      readonly options?: Expression;
+      readonly within?: Expression;
+      readonly as: string;
+    })
+  | (Node & { readonly kind: "consider"; readonly command: Expression; readonly input?: Expression; readonly condition: Condition })
+  | (Node & { readonly kind: "include"; readonly pattern: Expression; readonly condition?: Condition; readonly as?: string })
+  | (Node & { readonly kind: "combine"; readonly patterns: readonly [Expression, Expression]; readonly as?: string })
   /** A statement of the language that no interpreter plays yet. */
   | (Node & { readonly kind: "unsupported"; readonly keyword: string; readonly body: Body });
 
