@@ -25,6 +25,8 @@ export interface SharedServices {
   readonly signal: AbortSignal;
   /** The data folder. */
   readonly data: string;
+  /** Module → its part of `reprise.yaml`. */
+  readonly settings: ReadonlyMap<string, unknown>;
   stateFor(module: string): StateStore;
   objectsFor(module: string): ObjectStore;
 }
@@ -36,6 +38,7 @@ export function contextFor(module: Module, shared: SharedServices): ModuleContex
   return {
     log,
     signal,
+    settings: shared.settings.get(module.name),
     expressions: shared.expressions,
     events: bus,
     state: shared.stateFor(module.name),
@@ -61,6 +64,7 @@ export function contextFor(module: Module, shared: SharedServices): ModuleContex
     isRead: (name) => router.isRead(name),
     setAgentCapabilities: (agent, capabilities) => router.setAgentCapabilities(agent, capabilities),
     project: (options) => shared.eventLog.project(options, signal),
+    position: async () => ({ log: shared.eventLog.identity, seq: await shared.eventLog.lastSequence() }),
     isOwnFile: (path) => isOwnFile(path, { data: shared.data, repository: shared.repository.folder }),
     openDatabase: () => openDatabase(join(shared.data, "modules", `${module.name}.sqlite`)),
     async listen(patterns, handle) {

@@ -108,6 +108,8 @@ export interface Module<State extends AsyncDisposable = AsyncDisposable> {
   readonly description: string;
   readonly commands: Readonly<Record<string, Command<State>>>;
   readonly events: Readonly<Record<string, EventDeclaration>>;
+  /** The key of `reprise.yaml` that is this module's, and what may stand there; absent there, `{}` is parsed. */
+  readonly settings?: { readonly key: string; readonly schema: z.ZodType };
   /** Patterns of events → handler. Patterns of one module must not overlap. */
   readonly listens?: Readonly<Record<string, EventHandler<State>>>;
   /** Called once, within a deadline of 10 s; commands are answered after all modules have started. */
@@ -273,6 +275,8 @@ export interface ModuleContext {
   readonly log: Logger;
   /** Aborted when the daemon stops. */
   readonly signal: AbortSignal;
+  /** The module's part of `reprise.yaml`, as its schema gives it; undefined if it declares none. */
+  readonly settings: unknown;
   readonly expressions: Expressions;
   readonly events: Events;
   readonly state: StateStore;
@@ -300,6 +304,8 @@ export interface ModuleContext {
   /** Tells the router what an agent may do, so that messages in its name are held to it; undefined = it has ended. */
   setAgentCapabilities(agent: string, capabilities: readonly string[] | undefined): void;
   project(options: ProjectionOptions): Promise<Projection>;
+  /** The present end of the event log. */
+  position(): Promise<LogPosition>;
   /**
    * Opens the module's database in the data folder; the module closes it. It is for what can be made again: after a power
    * failure the last transactions may be missing, and a damaged file is replaced by an empty one.

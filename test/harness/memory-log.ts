@@ -1,6 +1,6 @@
 /** An event log in memory with the semantics of the real one: ordered, acknowledged, read by projections and listeners. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { EmittedOwn } from "../../daemon/events/contract.ts";
+import type { EmittedOwn, EventPage, EventQuery } from "../../daemon/events/contract.ts";
 import type { EventRecord, Projection, ProjectionOptions } from "../../daemon/module.ts";
 import { matches } from "../../daemon/names.ts";
 
@@ -40,6 +40,13 @@ export class MemoryEventLog {
   /** Events of these types, in log order. */
   ofType(...patterns: string[]): EventRecord[] {
     return this.records.filter(({ type }) => patterns.some((pattern) => matches(pattern, type)));
+  }
+
+  /** A page of `event:query`, by type alone. */
+  query({ types = ["*"], cursor = "0", limit = 100 }: EventQuery): EventPage {
+    const found = this.ofType(...types).filter(({ seq }) => seq > Number(cursor));
+    const events = found.slice(0, limit);
+    return found.length > limit ? { events, cursor: String(events.at(-1)?.seq) } : { events };
   }
 
   /** Reads the log in order; a throw of `handle` is retried until it succeeds. */

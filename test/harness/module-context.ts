@@ -10,7 +10,7 @@ import jsonata from "jsonata";
 import pino from "pino";
 import { openDatabase } from "../../daemon/database.ts";
 import { CodedError } from "../../daemon/errors.ts";
-import type { Events } from "../../daemon/events/contract.ts";
+import type { EventQuery, Events } from "../../daemon/events/contract.ts";
 import { consequenceOf } from "../../daemon/events/envelope.ts";
 import { openRepository } from "../../daemon/git/repository.ts";
 import type {
@@ -46,6 +46,8 @@ export interface TestOptions {
   readonly folder?: string;
   /** The module's database; default: one in memory. */
   readonly database?: string;
+  /** The module's part of `reprise.yaml`. */
+  readonly settings?: unknown;
 }
 
 /** A started module and everything a test looks at. */
@@ -97,11 +99,12 @@ export async function startModule<State extends AsyncDisposable>(
   const context: ModuleContext = {
     log: pino({ level: process.env.REPRISE_TEST_LOG ?? "silent" }),
     signal: stop.signal,
+    settings: module.settings?.schema.parse(options.settings ?? {}),
     expressions,
     state: options.state ?? createStateStore(),
     journal: options.journal ?? createJournal(),
     objects: options.objects ?? createObjectStore(),
-    events: (options.events ?? {}) as Events,
+    events: { query: async (query: EventQuery) => log.query(query), ...options.events } as Events,
     repository,
     async emit(name, data, cause, { id } = {}) {
       const declaration = module.events[name];
@@ -124,6 +127,7 @@ export async function startModule<State extends AsyncDisposable>(
     async project(projectionOptions) {
       return log.project(projectionOptions);
     },
+    position: async () => ({ log: log.identity, seq: log.records.length }),
     isOwnFile: async () => false,
     openDatabase: () => openDatabase(options.database ?? ":memory:"),
     async listen(patterns, handle) {
