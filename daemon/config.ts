@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parseDocument } from "yaml";
+import type { Module } from "./module.ts";
 import { type SettingName, type SettingValue, settingNames, settings, variableOf } from "./settings.ts";
 import { suggest } from "./suggestion.ts";
 
@@ -15,6 +16,8 @@ export interface Config {
   readonly logLevel: SettingValue<"log-level">;
   /** Absolute path. */
   readonly compositions: string;
+  /** Keys of `reprise.yaml` that hold more than a text: each is a module's, which checks it (`Module.settings`). */
+  readonly sections: Readonly<Record<string, unknown>>;
 }
 
 export type Invocation = { readonly kind: "run"; readonly config: Config } | { readonly kind: "help" } | { readonly kind: "version" };
@@ -48,7 +51,8 @@ export function loadConfig(argv: readonly string[], env: NodeJS.ProcessEnv, cwd:
 export function resolveConfig(argv: readonly string[], env: NodeJS.ProcessEnv, file: string, cwd: string): Invocation {
   const flags = fromArguments(argv);
   if (flags === "help" || flags === "version") return { kind: flags };
-  const given: Source = new Map([...fromFile(file), ...fromEnvironment(env), ...flags]);
+  const { source, sections } = fromFile(file);
+  const given: Source = new Map([...source, ...fromEnvironment(env), ...flags]);
 
   const url = given.get("nats-url");
   const port = given.get("nats-port");
@@ -63,6 +67,7 @@ export function resolveConfig(argv: readonly string[], env: NodeJS.ProcessEnv, f
     prefix: read(given, "prefix"),
     logLevel: read(given, "log-level") ?? "info",
     compositions: resolve(cwd, read(given, "compositions") ?? join(data, "compositions")),
+    sections,
   };
   return { kind: "run", config };
 }
@@ -106,22 +111,52 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Source {
   return source;
 }
 
-function fromFile(text: string): Source {
+/** What modules make of the sections is theirs; a key with a plain value can only be a setting. */
+function fromFile(text: string): { source: Source; sections: Record<string, unknown> } {
   const document = parseDocument(text, { uniqueKeys: true, stringKeys: true });
   const [error] = document.errors;
   if (error) throw new ConfigError(`reprise.yaml is not valid YAML: ${error.message}`);
   const content: unknown = document.toJS({ maxAliasCount: 0 });
   const source: Source = new Map();
-  if (content === null) return source;
+  const sections: [key: string, value: unknown][] = [];
+  if (content === null) return { source, sections: {} };
   if (typeof content !== "object" || Array.isArray(content)) throw new ConfigError("reprise.yaml must be a mapping of keys to values.");
   for (const [key, value] of Object.entries(content)) {
     const place = `${key} in reprise.yaml`;
-    if (!isSetting(key)) throw unknown(`Unknown key ${place}`, suggest(key, settingNames));
     const isScalar = typeof value === "string" || typeof value === "number";
+    if (!isSetting(key)) {
+      if (value === null || typeof value !== "object") throw unknown(`Unknown key ${place}`, suggest(key, settingNames));
+      sections.push([key, value]);
+      continue;
+    }
     if (!isScalar) throw new ConfigError(`${place}: ${JSON.stringify(value)} is not valid, expected ${settings[key].expected}.`);
     source.set(key, { text: String(value), place });
   }
-  return source;
+  return { source, sections: Object.fromEntries(sections) };
+}
+
+/**
+ * Hands each section of `reprise.yaml` to the module that declares it, parsed.
+ * @returns module name → its settings; undefined for a module without any
+ * @throws ConfigError naming a key that no module declares, or the place of a wrong value
+ */
+export function settingsOfModules(
+  sections: Config["sections"],
+  modules: readonly Pick<Module, "name" | "settings">[],
+): ReadonlyMap<string, unknown> {
+  const declared = modules.flatMap(({ settings }) => settings?.key ?? []);
+  for (const key of Object.keys(sections)) {
+    if (!declared.includes(key)) throw unknown(`Unknown key ${key} in reprise.yaml`, suggest(key, [...settingNames, ...declared]));
+  }
+  return new Map(
+    modules.flatMap(({ name, settings }) => {
+      if (settings === undefined) return [];
+      const parsed = settings.schema.safeParse(sections[settings.key] ?? {});
+      if (parsed.success) return [[name, parsed.data] as const];
+      const [issue] = parsed.error.issues;
+      throw new ConfigError(`${[settings.key, ...(issue?.path ?? [])].join(".")} in reprise.yaml: ${issue?.message}.`);
+    }),
+  );
 }
 
 const isSetting = (name: string): name is SettingName => Object.hasOwn(settings, name);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { jetstream } from "@nats-io/jetstream";
 import type { Logger } from "pino";
-import { type Config, ConfigError } from "./config.ts";
+import { type Config, ConfigError, settingsOfModules } from "./config.ts";
 import { CodedError } from "./errors.ts";
 import { consequenceOf } from "./events/envelope.ts";
 import { openEvents } from "./events/open.ts";
@@ -83,6 +83,7 @@ async function assemble(
   if (served.status === "fulfilled") resources.use(served.value);
   if (opened.status === "fulfilled") resources.use(opened.value);
   const modules = settled(loaded);
+  const settings = settingsOfModules(config.sections, modules);
   const server: Server = settled(served);
   const repository = settled(opened);
 
@@ -133,6 +134,7 @@ async function assemble(
     log,
     signal: stopping.signal,
     data: config.data,
+    settings,
     stateFor: (module) => openStateStore(client, subjects.bucket(module), seal),
     objectsFor: (module) => openObjectStore(client, subjects.bucket(`${module}_objects`)),
   };

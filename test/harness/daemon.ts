@@ -46,6 +46,7 @@ export async function startTestDaemon({
       prefix: undefined,
       logLevel: "silent",
       compositions: join(data, "compositions"),
+      sections: {},
       ...given,
     };
     const daemon = resources.use(await startDaemon(config, log, new AbortController().signal, withShipped(modules)));

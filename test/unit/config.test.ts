@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { type Config, ConfigError, loadConfig, resolveConfig } from "../../daemon/config.ts";
+import { z } from "zod";
+import { type Config, ConfigError, loadConfig, resolveConfig, settingsOfModules } from "../../daemon/config.ts";
 import { helpText, settingNames } from "../../daemon/settings.ts";
 
 function resolved(argv: string[], env: Record<string, string> = {}, file = ""): Config {
@@ -31,6 +32,7 @@ describe("configuration", () => {
       prefix: undefined,
       logLevel: "info",
       compositions: "/srv/.reprise/compositions",
+      sections: {},
     });
   });
 
@@ -42,6 +44,7 @@ describe("configuration", () => {
       prefix: "acme",
       logLevel: "debug",
       compositions: "/srv/patterns",
+      sections: {},
     };
     const values = {
       data: "/elsewhere",
@@ -83,6 +86,20 @@ describe("configuration", () => {
     assert.match(mistake(["extra"]), /Unexpected argument "extra"/);
     assert.match(mistake(["--no-data"]), /Unknown option --no-data/);
     assert.match(mistake([], {}, "__proto__: 1"), /Unknown key __proto__/);
+  });
+
+  it("hands each section of the file to the module that declares it, and names what none declares or what does not fit", () => {
+    const lamp = { name: "lamp", settings: { key: "lamps", schema: z.strictObject({ watts: z.number().default(40) }) } };
+    const { sections } = resolved([], {}, "lamps: {watts: 60}\nhttp-port: 1");
+    assert.deepEqual(sections, { lamps: { watts: 60 } });
+    assert.deepEqual(settingsOfModules(sections, [lamp, { name: "other" }]), new Map([["lamp", { watts: 60 }]]));
+    assert.deepEqual(settingsOfModules({}, [lamp]), new Map([["lamp", { watts: 40 }]]));
+    const refused = (file: string) => () => settingsOfModules(resolved([], {}, file).sections, [lamp]);
+    assert.throws(refused("lamp: {}"), new ConfigError("Unknown key lamp in reprise.yaml; did you mean lamps?"));
+    assert.throws(refused("__proto__: {}"), /Unknown key __proto__ in reprise.yaml/);
+    assert.throws(refused("lamps: {watts: much}"), /^ConfigError: lamps.watts in reprise.yaml: .*expected number/);
+    assert.throws(refused("lamps: {what: 1}"), /^ConfigError: lamps in reprise.yaml: .*"what"/);
+    assert.equal(mistake([], {}, "lamps: 60"), "Unknown key lamps in reprise.yaml.");
   });
 
   it("leaves other programs' variables and REPRISE_SOAK alone", () => {
