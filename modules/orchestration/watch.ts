@@ -6,6 +6,7 @@
  * 2. So a wait survives a restart by its position alone, which the run has in its journal.
  * 3. While nobody waits, nothing is read.
  */
+import type { EventPage, EventQuery } from "../../daemon/events/contract.ts";
 import type { EventRecord, ModuleContext, Projection } from "../../daemon/module.ts";
 import { matches } from "../../daemon/names.ts";
 import { retry } from "../../daemon/retry.ts";
@@ -186,15 +187,17 @@ class Reader implements AsyncDisposable {
   /** Matching events of the log after `position`, up to `head`. */
   async *#stored(types: readonly string[], position: number, head: number, signal: AbortSignal): AsyncGenerator<EventRecord> {
     if (!this.#mayHold(types, position, head)) return;
-    for (let from: string | undefined = String(position); from !== undefined; ) {
-      const query = { types, cursor: from };
-      const { events, cursor } = await retry(() => this.#log.events.query(query), { signal });
-      for (const event of events) {
+    let next: EventPage;
+    let cursor: string | undefined = String(position);
+    do {
+      const query: EventQuery = { types, cursor };
+      next = await retry(() => this.#log.events.query(query), { signal });
+      for (const event of next.events) {
         if (event.seq > head) return;
         yield event;
       }
-      from = cursor;
-    }
+      cursor = next.cursor;
+    } while (cursor !== undefined);
   }
 
   #mayHold(types: readonly string[], position: number, head: number): boolean {
