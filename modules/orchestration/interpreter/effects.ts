@@ -1,4 +1,5 @@
 /** What a pattern does to the world: everything an interpreter asks for beside the state of its own run. */
+import type { Purse } from "../account.ts";
 import type { State } from "../language/direct.ts";
 
 /** Each is one step of the run, and plain JSON, since it stands in the journal. */
@@ -109,9 +110,15 @@ export interface Answer {
 export interface Effects {
   /**
    * @param step number of the step within the run, the same in every attempt: `run/step` is the idempotency key
+   * @param purse pays for what a model or a tool costs; what is spent stands in the step's result
    * @throws CodedError
    */
-  perform(effect: Effect, step: string, signal: AbortSignal): Promise<unknown>;
+  perform(effect: Effect, step: string, signal: AbortSignal, purse: Purse): Promise<unknown>;
+  /**
+   * Is the effect one durable write that is recognised by its id when it is repeated, with the same result? Then it is its own
+   * entry: it needs no intent in the journal.
+   */
+  isSelfRecording(effect: Effect): boolean;
   /** Changes nothing, so that it needs no intent in the journal and may be done again at will. */
   isRead(effect: Effect): boolean;
   /** May it be performed again after a crash, when nobody knows whether it was? Asked only then. */
