@@ -10,8 +10,13 @@ const decisionsFile = /_decisions\.yaml$/;
 
 export const pathOf = (type: CompositionType, name: string): string => `${type}s/${name}.yaml`;
 
+export interface CompositionPlace {
+  readonly name: string;
+  readonly type: CompositionType;
+}
+
 /** What a file of this path is; undefined for what is no composition. */
-export function placeOf(path: string): { name: string; type: CompositionType } | undefined {
+export function placeOf(path: string): CompositionPlace | undefined {
   const [, folder, name = ""] = /^(\w+)s\/([^/]+)\.yaml$/.exec(path) ?? [];
   const type = compositionTypes.find((candidate) => candidate === folder);
   if (!type || !isCompositionName(name) || (type === "orchestration" && decisionsFile.test(path))) return undefined;

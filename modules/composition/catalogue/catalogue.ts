@@ -5,14 +5,16 @@
  * 2. Only what changed is read; a branch that was rewritten is read anew.
  * 3. One refresh at a time. Rows that a crash leaves half done are done again: progress is written last.
  * 4. What is invalid is a row that says so, and is told once in an event.
+ * 5. What is damaged is named and hides nothing else; once it is mended all is read anew.
  */
 import { CodedError } from "../../../daemon/errors.ts";
 import type { Database, FileState, ModuleContext } from "../../../daemon/module.ts";
 import { type CompositionFields, type CompositionType, tryReadComposition } from "../content.ts";
 import { placeOf } from "../store.ts";
+import { Damage } from "./damage.ts";
 import { DecisionRows } from "./decision-rows.ts";
 import { History } from "./history.ts";
-import { inParallel } from "./parallel.ts";
+import { readPaced } from "./paced.ts";
 import { PerformanceRecord } from "./performance.ts";
 import { clearGitTables, prepareTables, progressOf, setProgress } from "./tables.ts";
 
@@ -44,6 +46,7 @@ export class Catalogue implements AsyncDisposable {
   readonly performance: PerformanceRecord;
   readonly #context: ModuleContext;
   readonly #database: Database;
+  readonly #damage: Damage;
   readonly #entries = new Map<string, Entry>();
   readonly #timer: NodeJS.Timeout;
   #head: string | undefined;
@@ -51,26 +54,41 @@ export class Catalogue implements AsyncDisposable {
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
   #refreshing = false;
+  /** Something can be read again that could not. */
+  #isMended = false;
   #closed = false;
 
   constructor(context: ModuleContext) {
     this.#context = context;
     this.#database = context.openDatabase();
     prepareTables(this.#database);
-    this.history = new History(this.#database, context.repository);
-    this.decisions = new DecisionRows(this.#database, context.repository);
+    this.#damage = new Damage(this.#database, context.repository);
+    this.history = new History(this.#database, context.repository, this.#damage);
+    this.decisions = new DecisionRows(this.#database, context.repository, this.#damage);
     this.performance = new PerformanceRecord(context, this.#database);
     this.#head = progressOf(this.#database, "head");
-    for (const row of this.#database.prepare("SELECT * FROM compositions").all()) this.#remember(entryOf(row));
-    this.#timer = setInterval(() => {
-      this.refresh().catch((error: unknown) => context.log.warn({ err: error }, "the catalogue is behind"));
-    }, lookEvery).unref();
+    for (const row of this.#database.prepare("SELECT * FROM compositions").all()) {
+      const entry = entryOf(row);
+      this.#entries.set(entry.path, entry);
+    }
+    const look = () => this.refresh().catch((error: unknown) => context.log.warn({ err: error }, "the catalogue is behind"));
+    this.#timer = setInterval(look, lookEvery).unref();
+    void look(); // so that nobody waits for a large repository to be read
   }
 
-  /** Brings the catalogue to the present HEAD. */
+  /** Files that cannot be read although the repository has them, with the reason. */
+  get problems(): string[] {
+    return this.#damage.describe();
+  }
+
+  /**
+   * Brings the catalogue to the present HEAD.
+   * @throws CodedError REPOSITORY_UNAVAILABLE if that cannot be read and nothing is known from earlier
+   */
   async refresh(): Promise<void> {
     const head = await this.#context.repository.head();
-    if (head === this.#head && !this.#refreshing) return;
+    if (await this.#damage.isMended()) this.#isMended = true;
+    if (head === this.#head && !this.#refreshing && !this.#isMended) return;
     this.#next ??= this.#inTurn(() => {
       this.#next = undefined;
       return this.#refresh();
@@ -117,10 +135,13 @@ export class Catalogue implements AsyncDisposable {
 
   async #refresh(): Promise<void> {
     const { repository, log } = this.#context;
+    if (this.#isMended) this.#forget();
     const head = await repository.head();
     if (head === this.#head) return;
     if (head === undefined) return this.#forget();
-    // A damaged object far back in history keeps nobody from the present.
+    const files = await this.#compare(head);
+    if (!files) return;
+    // A damaged commit far back in history keeps nobody from the present.
     const follows = await this.history.extend(head).catch((error: unknown) => {
       log.warn({ err: error }, "the history cannot be read to its end");
       return true;
@@ -129,62 +150,63 @@ export class Catalogue implements AsyncDisposable {
       this.#forget();
       return this.#refresh();
     }
-    const files = await repository.compare(this.#head, head);
     await this.decisions.update(files, head);
-    // Until all is read, the next question tries again.
-    if (!(await this.#update(files))) return;
+    await this.#update(files);
     setProgress(this.#database, "head", head);
     this.#head = head;
     this.#report().catch((error: unknown) => log.warn({ err: error }, "invalid compositions are not told yet"));
   }
 
-  /** @returns false if a text cannot be read, because its object is damaged; it is listed as invalid meanwhile */
-  async #update(files: readonly FileState[]): Promise<boolean> {
-    let isComplete = true;
-    const changes: { path: string; entry?: Entry; text?: string }[] = [];
-    await inParallel(files, async ({ path, blob }) => {
-      const place = placeOf(path);
-      if (!place) return;
-      if (blob === null) {
-        changes.push({ path });
-        return;
-      }
-      const text = await this.#context.repository.readBlob(blob).catch((error: unknown) => {
-        if (error instanceof CodedError) return error;
-        throw error;
-      });
-      if (text instanceof CodedError) {
-        isComplete = false;
-        this.#remember({ ...place, path, blob, issues: [{ message: text.message, line: 1, column: 1 }] });
-        return;
-      }
-      const fields = tryReadComposition(text, place);
-      const said = fields instanceof CodedError ? { issues: fields.details.issues as Issue[] } : { fields };
-      changes.push({ path, entry: { ...place, path, blob, ...said }, text });
-    });
-    this.#database.transaction(() => {
-      const drop = [
-        "DELETE FROM texts WHERE rowid IN (SELECT id FROM compositions WHERE path = ?)",
-        "DELETE FROM compositions WHERE path = ?",
-      ].map((sql) => this.#database.prepare(sql));
-      const insert = this.#database.prepare(
-        "INSERT INTO compositions (path, name, type, blob, fields, issues) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
-      );
-      const insertText = this.#database.prepare("INSERT INTO texts (rowid, name, tags, description, content) VALUES (?, ?, ?, ?, ?)");
-      for (const { path, entry, text } of changes) {
-        for (const statement of drop) statement.run(path);
-        if (!entry) continue;
-        const { name, type, blob, fields, issues } = entry;
-        const row = insert.get(path, name, type, blob, fields ? JSON.stringify(fields) : null, issues ? JSON.stringify(issues) : null);
-        const words = name.replaceAll(/[_.-]/g, " ");
-        insertText.run(Number(row?.id), `${name} ${words}`, fields?.tags?.join(" ") ?? "", fields?.description ?? "", text ?? "");
-      }
-    });
-    for (const { path, entry } of changes) {
-      if (entry) this.#remember(entry);
-      else this.#entries.delete(path);
+  /** @returns undefined if the commit is damaged; then what is known of the one before is better than nothing */
+  async #compare(head: string): Promise<FileState[] | undefined> {
+    try {
+      return await this.#context.repository.compare(this.#head, head);
+    } catch (error) {
+      if (this.#head === undefined || !(error instanceof CodedError)) throw error;
+      this.#context.log.warn({ err: error }, "the newest commit cannot be read");
+      return undefined;
     }
-    return isComplete;
+  }
+
+  async #update(files: readonly FileState[]): Promise<void> {
+    const places = files.flatMap(({ path, blob }) => {
+      const place = placeOf(path);
+      return place ? [{ ...place, path, blob }] : [];
+    });
+    await readPaced(
+      places,
+      ({ path, blob }) => this.#damage.tryRead(path, async () => (blob === null ? undefined : this.#context.repository.readBlob(blob))),
+      ({ blob, ...place }, text) => {
+        if (blob === null || text === undefined) this.#drop(place.path);
+        else this.#take({ ...place, blob }, text);
+      },
+    );
+  }
+
+  #take({ name, type, path, blob }: Pick<Entry, "name" | "type" | "path" | "blob">, text: string | CodedError): void {
+    const fields = text instanceof CodedError ? text : tryReadComposition(text, { name, type });
+    const issues = fields instanceof CodedError ? ((fields.details.issues as Issue[] | undefined) ?? [wholeFile(fields)]) : undefined;
+    const entry: Entry = { name, type, path, blob, ...(fields instanceof CodedError ? { issues } : { fields }) };
+    this.#drop(path);
+    this.#database.transaction(() => {
+      const row = this.#database
+        .prepare("INSERT INTO compositions (path, name, type, blob, fields, issues) VALUES (?, ?, ?, ?, ?, ?) RETURNING id")
+        .get(path, name, type, blob, entry.fields ? JSON.stringify(entry.fields) : null, issues ? JSON.stringify(issues) : null);
+      const words = `${name} ${name.replaceAll(/[_.-]/g, " ")}`;
+      const { tags, description = "" } = entry.fields ?? {};
+      this.#database
+        .prepare("INSERT INTO texts (rowid, name, tags, description, content) VALUES (?, ?, ?, ?, ?)")
+        .run(Number(row?.id), words, tags?.join(" ") ?? "", description, text instanceof CodedError ? "" : text);
+    });
+    this.#entries.set(path, entry);
+  }
+
+  #drop(path: string): void {
+    this.#database.transaction(() => {
+      this.#database.prepare("DELETE FROM texts WHERE rowid IN (SELECT id FROM compositions WHERE path = ?)").run(path);
+      this.#database.prepare("DELETE FROM compositions WHERE path = ?").run(path);
+    });
+    this.#entries.delete(path);
   }
 
   /** Tells of each invalid file once per commit that made it so; the id makes a repetition harmless. */
@@ -204,14 +226,14 @@ export class Catalogue implements AsyncDisposable {
 
   #forget(): void {
     this.#database.transaction(() => clearGitTables(this.#database));
+    this.#damage.forget();
+    this.#isMended = false;
     this.#entries.clear();
     this.#head = undefined;
   }
-
-  #remember(entry: Entry): void {
-    this.#entries.set(entry.path, entry);
-  }
 }
+
+const wholeFile = ({ message }: CodedError): Issue => ({ message, line: 1, column: 1 });
 
 function entryOf(row: Record<string, unknown>): Entry {
   return {

@@ -1,9 +1,10 @@
 /** The decisions of all patterns at HEAD in SQLite, one row each, and the filters over them. */
 import { createHash } from "node:crypto";
 import { CodedError } from "../../../daemon/errors.ts";
-import type { Database, FileState, Repository, SqlValue } from "../../../daemon/module.ts";
+import type { Database, FileState, Repository, RepositoryFile, SqlValue } from "../../../daemon/module.ts";
 import { type DecisionEntry, readEntries } from "../entries.ts";
-import { inParallel } from "./parallel.ts";
+import type { Damage } from "./damage.ts";
+import { readPaced } from "./paced.ts";
 
 const currentGrammar = /^orchestrations\/([^/]+)_decisions\.yaml$/;
 const fullGrammar = /^orchestrations\/([^/]+)_decisions\/(\d{4,8})\.yaml$/;
@@ -39,10 +40,12 @@ export const cursorGrammar = /^\d{1,8}\.\d{1,6}$/;
 export class DecisionRows {
   readonly #database: Database;
   readonly #repository: Repository;
+  readonly #damage: Damage;
 
-  constructor(database: Database, repository: Repository) {
+  constructor(database: Database, repository: Repository, damage: Damage) {
     this.#database = database;
     this.#repository = repository;
+    this.#damage = damage;
   }
 
   /** Takes over what changed in the decisions files up to the commit. */
@@ -51,14 +54,14 @@ export class DecisionRows {
     const grown = files.flatMap(({ path }) => currentGrammar.exec(path)?.[1] ?? []);
     // A segment that becomes full keeps its number, so the current file leaves it first.
     for (const { pattern } of full) this.#drop(currentPath(pattern));
-    await inParallel(full, (segment) => this.#take(segment, commit));
-    await inParallel([...new Set([...full.map((segment) => segment.pattern), ...grown])], async (pattern) => {
+    await this.#takeAll(full, commit);
+    const patterns = [...new Set([...full.map((segment) => segment.pattern), ...grown])];
+    const last = this.#database.prepare("SELECT max(number) AS last FROM segments WHERE pattern = ? AND path <> ?");
+    const current = patterns.map((pattern) => {
       const path = currentPath(pattern);
-      const last = this.#database
-        .prepare("SELECT max(number) AS last FROM segments WHERE pattern = ? AND path <> ?")
-        .get(pattern, path)?.last;
-      await this.#take({ path, pattern, number: Number(last ?? 0) + 1 }, commit);
+      return { path, pattern, number: Number(last.get(pattern, path)?.last ?? 0) + 1 };
     });
+    await this.#takeAll(current, commit);
   }
 
   /** Newest first. */
@@ -92,33 +95,41 @@ export class DecisionRows {
     return rows.map(({ pattern, entry }) => ({ pattern: String(pattern), entry: JSON.parse(String(entry)) }));
   }
 
-  /** What keeps decisions files of the pattern from being read: they were broken by hand. */
+  /** What keeps decisions files of the pattern from being read: they were broken by hand, or an object is damaged. */
   problems(pattern: string): string[] {
     const rows = this.#database.prepare("SELECT path, problem FROM segments WHERE pattern = ? AND problem IS NOT NULL").all(pattern);
     return rows.map(({ path, problem }) => `${path}: ${problem}`);
   }
 
-  async #take({ path, pattern, number }: Segment, commit: string): Promise<void> {
-    const file = await this.#repository.read(path, commit);
+  async #takeAll(segments: readonly Segment[], commit: string): Promise<void> {
+    await readPaced(
+      segments,
+      ({ path }) => this.#damage.tryRead(path, () => this.#repository.read(path, commit)),
+      (segment, file) => this.#database.transaction(() => this.#take(segment, file)),
+    );
+  }
+
+  #take({ path, pattern, number }: Segment, file: RepositoryFile | CodedError | undefined): void {
+    const write = this.#database.prepare("INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?)");
+    if (file instanceof CodedError) {
+      write.run(path, pattern, number, "", 0, file.message); // what was read of it before stays
+      return;
+    }
     const known = this.#database.prepare("SELECT * FROM segments WHERE path = ?").get(path);
     const content = Buffer.from(file?.content ?? "");
     // What was only appended to is not read again from its start.
     const isKept = known?.number === number && known.problem === null && blobId(content.subarray(0, Number(known.bytes))) === known.blob;
     const [entries, problem] = tryReadEntries(content.subarray(isKept ? Number(known.bytes) : 0).toString());
-    this.#database.transaction(() => {
-      const first = isKept ? this.#count(pattern, number) : 0;
-      if (!isKept) this.#drop(path);
-      if (!file) return;
-      this.#database
-        .prepare("INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?)")
-        .run(path, pattern, number, file.blob, content.length, problem ?? null);
-      const insert = this.#database.prepare("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
-      for (const [position, entry] of entries.entries()) {
-        const { id, time, run = null, agent = null, outcome } = entry;
-        const result = outcome === undefined ? null : canonical(outcome);
-        insert.run(pattern, number, first + position, id, Date.parse(time) || 0, run, agent, result, JSON.stringify(entry));
-      }
-    });
+    const first = isKept ? this.#count(pattern, number) : 0;
+    if (!isKept) this.#drop(path);
+    if (!file) return;
+    write.run(path, pattern, number, file.blob, content.length, problem ?? null);
+    const insert = this.#database.prepare("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    for (const [position, entry] of entries.entries()) {
+      const { id, time, run = null, agent = null, outcome } = entry;
+      const result = outcome === undefined ? null : canonical(outcome);
+      insert.run(pattern, number, first + position, id, Date.parse(time) || 0, run, agent, result, JSON.stringify(entry));
+    }
   }
 
   #drop(path: string): void {

@@ -3,8 +3,9 @@ import { CodedError } from "../../../daemon/errors.ts";
 import type { CommitChange, CommitInfo, Database, Repository } from "../../../daemon/module.ts";
 import { readMessage } from "../commit-message.ts";
 import { tryReadComposition } from "../content.ts";
-import { placeOf } from "../store.ts";
-import { inParallel } from "./parallel.ts";
+import { type CompositionPlace, placeOf } from "../store.ts";
+import type { Damage } from "./damage.ts";
+import { paced, readPaced } from "./paced.ts";
 import { progressOf, setProgress } from "./tables.ts";
 
 /** A commit that changed a composition. */
@@ -19,10 +20,12 @@ export interface Change extends CommitInfo {
 export class History {
   readonly #database: Database;
   readonly #repository: Repository;
+  readonly #damage: Damage;
 
-  constructor(database: Database, repository: Repository) {
+  constructor(database: Database, repository: Repository, damage: Damage) {
     this.#database = database;
     this.#repository = repository;
+    this.#damage = damage;
   }
 
   /**
@@ -37,10 +40,8 @@ export class History {
     for await (const change of this.#repository.changes(tip, before)) if (!known.get(change.info.commit)) changes.push(change);
     if (before !== undefined && !changes.some(({ parents }) => parents.includes(before))) return false;
     const versions = await this.#readVersions(changes);
-    this.#database.transaction(() => {
-      for (const change of changes.reverse()) this.#add(change, versions);
-      setProgress(this.#database, "history", tip);
-    });
+    await paced(changes.reverse(), (change) => this.#database.transaction(() => this.#add(change, versions)));
+    setProgress(this.#database, "history", tip);
     return true;
   }
 
@@ -85,14 +86,16 @@ export class History {
   /** Path and blob → version. */
   async #readVersions(changes: readonly CommitChange[]): Promise<Map<string, string | undefined>> {
     const versions = new Map<string, string | undefined>();
-    const files = changes.flatMap((change) => change.files);
-    await inParallel(files, async ({ path, blob }) => {
+    const texts = new Map<string, { path: string; blob: string; place: CompositionPlace }>();
+    for (const { path, blob } of changes.flatMap((change) => change.files)) {
       const place = placeOf(path);
-      const key = `${path} ${blob}`;
-      if (!blob || !place || versions.has(key)) return;
-      versions.set(key, undefined); // it is being read
-      versions.set(key, versionIn(await this.#repository.readBlob(blob), place));
-    });
+      if (blob && place) texts.set(`${path} ${blob}`, { path, blob, place });
+    }
+    await readPaced(
+      [...texts],
+      ([, { path, blob }]) => this.#damage.tryRead(path, () => this.#repository.readBlob(blob)),
+      ([key, { place }], text) => versions.set(key, text instanceof CodedError ? undefined : versionIn(text, place)),
+    );
     return versions;
   }
 }
@@ -100,7 +103,7 @@ export class History {
 const plainVersion = /^version:[ \t]*(["']?)(\d[^\s"'#]*)\1[ \t]*(?:#.*)?\r?$/gm;
 
 /** The version, without reading the whole text as YAML where a line at the margin tells it. */
-function versionIn(text: string, place: NonNullable<ReturnType<typeof placeOf>>): string | undefined {
+function versionIn(text: string, place: CompositionPlace): string | undefined {
   const [first, second] = text.matchAll(plainVersion);
   if (first && !second) return first[2];
   const fields = tryReadComposition(text, place);

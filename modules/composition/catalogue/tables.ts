@@ -50,7 +50,9 @@ const gitTables = ["compositions", "texts", "commits", "changes", "records", "se
 
 /** Forgets all that comes from git. */
 export const clearGitTables = (database: Database): void =>
-  database.exec(`${gitTables.map((table) => `DELETE FROM ${table};`).join(" ")} DELETE FROM progress WHERE key IN ('head', 'history');`);
+  database.exec(
+    `${gitTables.map((table) => `DELETE FROM ${table};`).join(" ")} DELETE FROM progress WHERE key IN ('head', 'history', 'damage');`,
+  );
 
 export function progressOf(database: Database, key: string): string | undefined {
   const value = database.prepare("SELECT value FROM progress WHERE key = ?").get(key)?.value;
