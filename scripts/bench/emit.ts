@@ -81,9 +81,15 @@ async function figuresOf(
   const rate = (operation: () => Promise<unknown>) => () => throughput(asked.throughputs, 64, operation);
   const times = await compare(rounds, p50(publish), p50(emit));
   const barest = await compare(rounds, p50(publish), p50(forward));
+  const beside = await compare(rounds, p50(forward), p50(emit));
   const rates = await compare(rounds, rate(publish), rate(emit));
   return [
-    timeFigure(`emit p50 / raw publish p50, ${title}`, times, asked.p50, `; a bare forwarder: ${barest.ratio.toFixed(2)} ×`),
+    timeFigure(
+      `emit p50 / raw publish p50, ${title}`,
+      times,
+      asked.p50,
+      `; a bare forwarder: ${barest.ratio.toFixed(2)} ×, ours / bare: ${beside.ratio.toFixed(2)} ×`,
+    ),
     rateFigure(`emit rate / raw publish rate at 64 in flight, ${title}`, rates, asked.rate),
   ];
 }
