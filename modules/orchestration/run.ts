@@ -102,7 +102,7 @@ export function playRun({ context, pattern, entries, onStep }: RunOptions): RunH
         usage: usage(),
         judgements: [...judgements.values()],
       };
-      await journal.end(entry);
+      await journal.close(entry);
       return entry;
     } catch (error) {
       if (error instanceof RunLost) context.log.warn({ run: started.run_id, error }, "a run has another owner now");

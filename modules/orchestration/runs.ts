@@ -82,7 +82,7 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
   function leftOf({ run_id }: RunRecord): Limits {
     const { limits, steps, elapsed } = open.get(run_id) as RunHandle & { limits: Limits };
     // The step that starts a run is under way, and not among those that were finished.
-    const left = { steps: limits.steps - steps - 1, seconds: limits.seconds - elapsed() / 1000, depth: limits.depth };
+    const left = { ...limits, steps: limits.steps - steps - 1, seconds: limits.seconds - elapsed() / 1000 };
     for (const limit of ["steps", "seconds"] as const) if (left[limit] <= 0) throw limitExceeded(limit, limits[limit]);
     return left;
   }
@@ -251,11 +251,8 @@ function playedSoFar(entries: readonly RunEntry[]): Usage {
   return { steps: played.reduce((count, { results }) => count + results.length, 0), milliseconds: played.at(-1)?.elapsed ?? 0 };
 }
 
-const least = (one: Limits, other: Limits): Limits => ({
-  steps: Math.min(one.steps, other.steps),
-  seconds: Math.min(one.seconds, other.seconds),
-  depth: Math.min(one.depth, other.depth),
-});
+const least = (one: Limits, other: Limits): Limits =>
+  Object.fromEntries(Object.entries(one).map(([limit, value]) => [limit, Math.min(value, other[limit as keyof Limits])])) as Limits;
 
 const identityOf = ({ run_id, agent_id, parent_run, pattern, version, commit }: StartedEntry) => ({
   run_id,

@@ -2,7 +2,8 @@
  * The journal of a run as its interpreter sees it: what was recorded before, and what to record now (invariant 3).
  *
  * Each entry carries results of past steps and intents of coming ones. A result is written together with the next intent, since
- * nothing happens in between; whoever appends while a write is under way joins the next write.
+ * nothing happens in between; whoever appends while a write is under way joins the next write. Results that a replay gets again,
+ * because their effect is recognised when it is repeated, may wait for company.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
@@ -13,6 +14,8 @@ export interface Intent {
   readonly step: string;
   readonly line: number;
   readonly effect: Effect;
+  /** Of an effect that did not happen the first time, after its outcome had been unknown; absent = the first. */
+  readonly attempt?: number;
 }
 
 export interface StepError {
@@ -33,16 +36,23 @@ export interface StepResult {
   readonly value?: unknown;
   readonly error?: StepError;
   readonly milliseconds: number;
+  /** What models and tools took; absent = nothing. */
+  readonly tokens?: number;
+  readonly cost?: number;
 }
 
-export interface StepsEntry {
+/** What an entry tells of steps. */
+export interface Recorded {
+  readonly results: readonly StepResult[];
+  readonly intents: readonly Intent[];
+}
+
+export interface StepsEntry extends Recorded {
   readonly type: "steps";
   /** RFC 3339. */
   readonly at: string;
   /** Milliseconds that the run has been played so far, without the time in which no daemon played it. */
   readonly elapsed: number;
-  readonly results: readonly StepResult[];
-  readonly intents: readonly Intent[];
 }
 
 /** Where the entries go; the index is the position in the journal. */
@@ -56,39 +66,60 @@ export interface Journal {
   resultOf(step: string): StepResult | undefined;
   /** Durable when it resolves, with all results before it. */
   intent(intent: Intent): Promise<void>;
-  /** Durable with the next intent, flush or end. */
-  result(result: StepResult): void;
+  /** The intent of an effect that is its own record: durable with the result. */
+  note(intent: Intent): void;
+  /**
+   * Durable with the next intent, flush or end.
+   * @param isRepeatable a replay would get the same
+   */
+  result(result: StepResult, isRepeatable?: boolean): void;
+  /** Resolves when no result is pending that a replay might not get again. */
+  settle(): Promise<void>;
   flush(): Promise<void>;
-  /** Appends the last entry, with the results that no entry has yet. */
-  end(entry: object): Promise<void>;
+  /** Appends an entry after which the run is not played, with all results before it. */
+  close(entry: object): Promise<void>;
 }
 
-/** The journal has another writer now: whoever sees this must stop and leave the run alone. */
+export interface JournalOptions {
+  readonly store: JournalStore;
+  /** Number of entries that were read. */
+  readonly length: number;
+  /** What those entries tell of steps. */
+  readonly steps: readonly Recorded[];
+  /** Milliseconds that the run has been played so far. */
+  elapsed(): number;
+  /** Ends the repetition of appends whose outcome is unknown. */
+  readonly signal: AbortSignal;
+}
+
+/** Another owner appended to this journal: the run is no longer ours. */
 export class RunLost extends Error {
   override readonly name = "RunLost";
 }
 
-/** NATS takes 1 MB; an entry holds a result and an intent or two. */
-const maximumBytes = 512 * 1024;
+/** Pending records after which they are written though nothing waits for them. */
+const mostPending = 64;
+/** Characters of records that go into one entry; a larger one has an entry to itself. */
+const entryLength = 256 * 1024;
 
-/**
- * @param length number of entries that the journal has already
- * @param steps those of them that record steps
- */
-export function createJournal(options: {
-  store: JournalStore;
-  length: number;
-  steps: readonly StepsEntry[];
-  elapsed(): number;
-  signal: AbortSignal;
-}): Journal {
+type Pending = { readonly length: number } & ({ readonly result: StepResult } | { readonly intent: Intent });
+
+export function createJournal(options: JournalOptions): Journal {
   const { store, elapsed, signal } = options;
   const intents = new Map(options.steps.flatMap((entry) => entry.intents.map((intent) => [intent.step, intent])));
   const results = new Map(options.steps.flatMap((entry) => entry.results.map((result) => [result.step, result])));
   let length = options.length;
-  let pending: { results: StepResult[]; intents: Intent[] } = { results: [], intents: [] };
+  let pending: Pending[] = [];
+  let pendingLength = 0;
+  let isUncertain = false;
   let last: Promise<void> = Promise.resolve();
   let scheduled: Promise<void> | undefined;
+
+  function add(record: { readonly result: StepResult } | { readonly intent: Intent }): void {
+    const size = JSON.stringify(record).length;
+    pending.push({ ...record, length: size });
+    pendingLength += size;
+  }
 
   async function write(entry: object): Promise<void> {
     const index = length;
@@ -96,10 +127,20 @@ export function createJournal(options: {
     length = index + 1;
   }
 
-  function take() {
-    const taken = pending;
-    pending = { results: [], intents: [] };
-    return taken;
+  /** As many pending records as fit into one entry, in their order. */
+  function take(): Recorded {
+    let count = 0;
+    for (let size = 0; count < pending.length; count++) {
+      size += pending[count]?.length ?? 0;
+      if (count > 0 && size > entryLength) break;
+    }
+    const taken = pending.slice(0, count);
+    pending = pending.slice(count);
+    pendingLength = pending.reduce((sum, record) => sum + record.length, 0);
+    return {
+      results: taken.flatMap((record) => ("result" in record ? [record.result] : [])),
+      intents: taken.flatMap((record) => ("intent" in record ? [record.intent] : [])),
+    };
   }
 
   /** A failed write fails all later ones: `last` stays rejected. */
@@ -109,13 +150,17 @@ export function createJournal(options: {
     return last;
   }
 
+  async function writeWhile(isTooMuch: () => boolean): Promise<void> {
+    while (isTooMuch()) {
+      await write({ type: "steps", at: new Date().toISOString(), elapsed: elapsed(), ...take() } satisfies StepsEntry);
+    }
+  }
+
   function flush(): Promise<void> {
-    scheduled ??= after(async () => {
+    scheduled ??= after(() => {
       scheduled = undefined;
-      const batch = take();
-      if (batch.results.length + batch.intents.length > 0) {
-        await write({ type: "steps", at: new Date().toISOString(), elapsed: elapsed(), ...batch } satisfies StepsEntry);
-      }
+      isUncertain = false;
+      return writeWhile(() => pending.length > 0);
     });
     return scheduled;
   }
@@ -124,27 +169,23 @@ export function createJournal(options: {
     intentOf: (step) => intents.get(step),
     resultOf: (step) => results.get(step),
     intent(intent) {
-      assertSize(intent, "intent");
-      pending.intents.push(intent);
+      add({ intent });
       return flush();
     },
-    result(result) {
-      assertSize(result, "result");
-      pending.results.push(result);
+    note: (intent) => add({ intent }),
+    result(result, isRepeatable = false) {
+      add({ result });
+      isUncertain ||= !isRepeatable;
+      if (pending.length >= mostPending || pendingLength >= entryLength) void flush();
     },
+    settle: () => (isUncertain ? flush() : last),
     flush,
-    end: (entry) => after(() => write({ ...entry, results: take().results })),
+    close: (entry) =>
+      after(async () => {
+        await writeWhile(() => pendingLength > entryLength);
+        await write({ ...entry, ...take() });
+      }),
   };
-}
-
-function assertSize(record: Intent | StepResult, what: string): void {
-  const bytes = Buffer.byteLength(JSON.stringify(record));
-  if (bytes <= maximumBytes) return;
-  throw new CodedError(
-    "RUN_LIMIT_EXCEEDED",
-    `The ${what} of step ${record.step} (line ${record.line}) has ${bytes} bytes; ${maximumBytes} fit in the journal.`,
-    { limit: "step_bytes", allowed: maximumBytes, step: record.step, line: record.line },
-  );
 }
 
 /** Repeats an append of unknown outcome until it is known; a conflict may be with an earlier attempt of its own. */
