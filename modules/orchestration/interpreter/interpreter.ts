@@ -16,14 +16,12 @@ import { acting } from "./acting.ts";
 import { branches } from "./branches.ts";
 import { composing } from "./composing.ts";
 import { control } from "./control.ts";
-import type { Effects } from "./effects.ts";
-import type { Journal } from "./journal.ts";
-import { type Limits, limitExceeded, maximumStatements } from "./limits.ts";
+import { limitExceeded, maximumStatements } from "./limits.ts";
 import { closeListeners, openListeners, Returned } from "./listeners.ts";
 import { phases } from "./phases.ts";
 import { type Completion, type Family, type Performance, Place, type Strand } from "./place.ts";
 import { createScope } from "./scope.ts";
-import { createSteps } from "./steps.ts";
+import { createSteps, type StepsOptions } from "./steps.ts";
 import { waiting } from "./waiting.ts";
 
 export interface Play extends StepsOptions {
