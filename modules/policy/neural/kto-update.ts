@@ -1,0 +1,84 @@
+import { chosenTensor, situationTensors } from "./batch.ts";
+import { type ClassWeights, classWeights, type Judged } from "./classes.ts";
+import { differentiate, evaluate, type Slicing } from "./gradients.ts";
+import { divergences, entropies, ktoLoss, logProbabilities, ofChosen } from "./losses.ts";
+import type { Network } from "./network.ts";
+import { adam, clipped, norm } from "./optimiser.ts";
+import type { NeuralState } from "./state.ts";
+
+export interface KtoUpdateSettings {
+  readonly beta: number;
+  /** λ_D and λ_U. */
+  readonly weights: ClassWeights;
+  readonly learningRate: number;
+  readonly longestGradient: number;
+  /** Updates until the reference policy becomes what was learned so far. */
+  readonly referenceLife: number;
+}
+
+export interface KtoFigures {
+  readonly loss: number;
+  /** Mean entropy of the policy, nats. */
+  readonly entropy: number;
+  /** z₀: mean KL(π‖π_ref), nats. */
+  readonly kl: number;
+  /** Before clipping. */
+  readonly gradient_norm: number;
+}
+
+/** One step of Adam down KTO's loss on one batch with both classes. */
+export async function ktoUpdate(
+  slicing: Slicing,
+  network: Network,
+  state: NeuralState,
+  batch: readonly Judged[],
+  settings: KtoUpdateSettings,
+): Promise<{ state: NeuralState; figures: KtoFigures }> {
+  const { tf } = slicing;
+  const { weights, moments, reference = weights } = state;
+  const tensorsOf = (slice: readonly Judged[]) => {
+    const tensors = situationTensors(
+      tf,
+      slicing.spec,
+      slice.map(({ experience }) => experience.situation),
+    );
+    const chosen = slice.map(({ experience }) => experience.chosen);
+    return { ...tensors, chosen: chosenTensor(tf, chosen, tensors.candidates) };
+  };
+
+  // z₀ is a constant of the loss and belongs to the whole batch: it is measured before.
+  const measured = await evaluate(slicing, [weights, reference], batch, ([current = [], frozen = []], slice) => {
+    const tensors = tensorsOf(slice);
+    const logs = logProbabilities(tf, network.graph(tf, current, tensors), tensors.padding);
+    const referenceLogs = logProbabilities(tf, network.graph(tf, frozen, tensors), tensors.padding);
+    return {
+      divergence: divergences(tf, logs, referenceLogs),
+      entropy: entropies(tf, logs),
+      reference: ofChosen(tf, referenceLogs, tensors.chosen),
+    };
+  });
+  const referencePoint = Math.max(0, mean(measured.divergence));
+  const desirable = batch.filter((decision) => decision.desirable).length;
+  const classes = classWeights(desirable, batch.length - desirable, settings.weights);
+
+  const { loss, gradients } = await differentiate(slicing, weights, batch, (current, slice, start) => {
+    const tensors = tensorsOf(slice);
+    const logs = logProbabilities(tf, network.graph(tf, current, tensors), tensors.padding);
+    return ktoLoss(tf, logs, {
+      chosen: tensors.chosen,
+      reference: tf.tensor1d(measured.reference.slice(start, start + slice.length)),
+      signs: tf.tensor1d(slice.map((decision) => (decision.desirable ? 1 : -1))),
+      weights: tf.tensor1d(slice.map((decision) => (decision.desirable ? classes.desirable : classes.undesirable))),
+      referencePoint,
+      beta: settings.beta,
+    });
+  });
+  const next = adam(weights, clipped(gradients, settings.longestGradient), moments, settings.learningRate);
+  const renewed = next.moments.updates % settings.referenceLife === 0;
+  return {
+    state: { ...state, ...next, reference: renewed ? next.weights : reference },
+    figures: { loss, entropy: mean(measured.entropy), kl: referencePoint, gradient_norm: norm(gradients) },
+  };
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,0 +1,54 @@
+/** All that a trained policy remembers, and its bytes: format, feature spec, shapes and SHA-256 stand before the numbers. */
+import { CodedError } from "../../../daemon/errors.ts";
+import { packState, unpackState } from "../policies/state.ts";
+import { type Architecture, type Parameter, sizeOf, type Weights } from "./network.ts";
+import type { Moments } from "./optimiser.ts";
+
+export interface NeuralState {
+  readonly architecture: Architecture;
+  readonly weights: Weights;
+  readonly moments: Moments;
+  /** Weights of the frozen reference policy, for those that have one. */
+  readonly reference?: Weights | undefined;
+}
+
+interface Header {
+  readonly architecture: Architecture;
+  readonly updates: number;
+  readonly shapes: readonly (readonly number[])[];
+}
+
+export function saveState(policy: string, spec: string, parameters: readonly Parameter[], state: NeuralState): Uint8Array {
+  const { architecture, weights, moments, reference = [] } = state;
+  const header: Header = { architecture, updates: moments.updates, shapes: parameters.map(({ shape }) => shape) };
+  const vectors = [...weights, ...moments.first, ...moments.second, ...reference];
+  return packState(
+    policy,
+    spec,
+    header,
+    vectors.map((vector) => Float64Array.from(vector)),
+  );
+}
+
+/**
+ * @param parametersOf what a state of this architecture is made of
+ * @throws CodedError POLICY_STATE_INVALID when the bytes are corrupt, contain NaN, or are of another policy, spec or shape
+ */
+export function loadState(
+  bytes: Uint8Array,
+  policy: string,
+  spec: string,
+  parametersOf: (architecture: Architecture) => readonly Parameter[],
+): NeuralState {
+  const { header, vectors } = unpackState<Header>(bytes, policy, spec);
+  const parameters = parametersOf(header.architecture);
+  const groups = vectors.length / parameters.length;
+  const fits = vectors.every(({ length }, index) => length === sizeOf(parameters[index % parameters.length]?.shape ?? []));
+  if (!fits || (groups !== 3 && groups !== 4)) {
+    throw new CodedError("POLICY_STATE_INVALID", "The state is of another shape.", { policy, spec });
+  }
+  const [weights = [], first = [], second = [], reference] = Array.from({ length: groups }, (_, group) =>
+    vectors.slice(group * parameters.length, (group + 1) * parameters.length).map((vector) => Float32Array.from(vector)),
+  );
+  return { architecture: header.architecture, weights, moments: { updates: header.updates, first, second }, reference };
+}
