@@ -84,6 +84,12 @@ export const errorTable = {
   REPOSITORY_UNAVAILABLE: { status: 503, retryable: true, meaning: "The repository refuses writes; details.reason says why." },
   // agents, tools, policies
   AGENT_NOT_FOUND: { status: 404, retryable: false, meaning: "No agent has this id." },
+  AGENT_ENDED: { status: 409, retryable: false, meaning: "The agent has ended; details.state says how." },
+  AGENT_CANNOT_ANSWER: {
+    status: 422,
+    retryable: false,
+    meaning: "The agent has neither a model nor a rule to answer this message with.",
+  },
   RUN_NOT_FOUND: { status: 404, retryable: false, meaning: "No run has this id." },
   RUN_LIMIT_EXCEEDED: { status: 429, retryable: false, meaning: "A run or agent reached one of its limits; details.limit names it." },
   RUN_ABORTED: { status: 422, retryable: false, meaning: "The pattern gave up with ABORT; the message is its reason." },
@@ -97,6 +103,11 @@ export const errorTable = {
     retryable: false,
     meaning: "The pattern marks a judgement point as REQUIRED, and its interpreter has no judgement; details.line.",
   },
+  AWAIT_EXPIRED: {
+    status: 422,
+    retryable: false,
+    meaning: "What a pattern waited for did not come in time, or can no longer come.",
+  },
   STEP_OUTCOME_UNKNOWN: {
     status: 409,
     retryable: false,
@@ -105,9 +116,49 @@ export const errorTable = {
   PATTERN_INVALID: { status: 422, retryable: false, meaning: "The pattern cannot be played; details has line and column." },
   TOOL_NOT_FOUND: { status: 404, retryable: false, meaning: "No tool has this name." },
   TOOL_FAILED: { status: 422, retryable: false, meaning: "The tool answered with an error." },
+  MODEL_NOT_CONFIGURED: {
+    status: 422,
+    retryable: false,
+    meaning: "The model is not in the section `models` of reprise.yaml, or its key is not in the environment; the message says what to do.",
+  },
+  MODEL_UNAVAILABLE: {
+    status: 503,
+    retryable: true,
+    meaning: "Neither the model nor its fallbacks answered, after all attempts; details.failures.",
+  },
+  MODEL_REFUSED: {
+    status: 422,
+    retryable: false,
+    meaning: "The model's provider refuses this request; details.failures tells its reason.",
+  },
+  MODEL_ANSWER_INVALID: {
+    status: 422,
+    retryable: false,
+    meaning: "The model's answer does not fit the schema, also after it was told so once.",
+  },
   DECISION_NOT_FOUND: { status: 404, retryable: false, meaning: "No decision with this id was tracked." },
   DECISION_RESOLVED: { status: 409, retryable: false, meaning: "The decision has its outcome already; it is given once." },
   DECISION_UNKNOWN: { status: 404, retryable: false, meaning: "No selection has this decision_id." },
+  OUTCOME_FOREIGN: {
+    status: 403,
+    retryable: false,
+    meaning: "The selection was made for another caller, who alone may give its outcome.",
+  },
+  POLICY_UNKNOWN: { status: 404, retryable: false, meaning: "There is no policy, or no checkpoint of one, with this name." },
+  POLICY_NOT_SERVING: {
+    status: 409,
+    retryable: false,
+    meaning: "A trained policy is asked for by name, and another one serves the slot: it has to pass its gate first.",
+  },
+  PROMOTION_REFUSED: {
+    status: 409,
+    retryable: false,
+    meaning: "The evidence does not say that the policy is better than the serving one; details has the figures.",
+  },
+  SLOT_FROZEN: { status: 409, retryable: false, meaning: "What serves the slot is frozen; unfreeze it first." },
+  ROLLBACK_IMPOSSIBLE: { status: 409, retryable: false, meaning: "No other policy served the slot before." },
+  EXPERIMENT_NOT_FOUND: { status: 404, retryable: false, meaning: "No experiment has this name." },
+  EXPERIMENT_EXISTS: { status: 409, retryable: false, meaning: "An experiment has this name already." },
   POLICY_STATE_INVALID: {
     status: 422,
     retryable: false,

@@ -1,10 +1,14 @@
 /** The effects of a run in the daemon: commands, on behalf of the run's agent and held to its capabilities (invariant 7). */
 import { setTimeout as sleep } from "node:timers/promises";
+import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
+import { openWaits, type RunInDaemon } from "./daemon-waits.ts";
 import type { Effect, Effects } from "./interpreter/effects.ts";
-import { causeOf, type StartedEntry } from "./record.ts";
+import { causeOf } from "./record.ts";
 
-export function daemonEffects(context: ModuleContext, run: StartedEntry): Effects {
+export function daemonEffects(about: RunInDaemon): Effects {
+  const { context, run } = about;
+  const waits = openWaits(about);
   const caller = { kind: "agent", id: run.agent_id ?? run.run_id, capabilities: run.capabilities } as const;
   const cause = causeOf(run);
 
@@ -12,7 +16,7 @@ export function daemonEffects(context: ModuleContext, run: StartedEntry): Effect
   const call = <Result>(command: string, input: unknown, step: string, signal?: AbortSignal): Promise<Result> =>
     context.call<Result>(command, input, { caller, cause: { ...cause, id: `${run.run_id}/${step}` }, signal });
 
-  function perform(effect: Effect, step: string, signal: AbortSignal): Promise<unknown> {
+  async function perform(effect: Effect, step: string, signal: AbortSignal): Promise<unknown> {
     const key = `${run.run_id}/${step}`;
     switch (effect.kind) {
       case "emit": {
@@ -25,6 +29,7 @@ export function daemonEffects(context: ModuleContext, run: StartedEntry): Effect
         );
       }
       case "call":
+      case "consider":
         return call(effect.command, effect.input, step, signal);
       case "run":
         return call("tool:call", { name: effect.tool, arguments: effect.input, idempotency_key: key }, step, signal);
@@ -39,27 +44,79 @@ export function daemonEffects(context: ModuleContext, run: StartedEntry): Effect
         const about = { pattern: run.pattern, run_id: run.run_id, ...(run.agent_id && { agent_id: run.agent_id }) };
         return call("composition:track_decision", { ...about, ...effect.input }, step, signal);
       }
+      case "query": {
+        const { events } = await call<{ events: unknown[] }>("event:query", effect.input, step, signal);
+        return events;
+      }
+      case "spawn":
+        return call("agent:spawn", effect.input, step, signal);
+      case "send":
+        return send(effect, step, signal);
+      case "terminate":
+        for (const [index, agent_id] of effect.agents.entries())
+          await call("agent:terminate", { agent_id }, `${step}/${index + 1}`, signal);
+        return undefined;
+      case "ask": {
+        const { question, options, within } = effect;
+        const about = { run_id: run.run_id, ...(run.agent_id && { agent_id: run.agent_id }) };
+        const { id } = await call<{ id: string }>(
+          "approval:request",
+          { action: { ask: question }, ...about, ...(options && { options }), ...(within !== undefined && { within }) },
+          step,
+          signal,
+        );
+        return { id };
+      }
+      case "await":
+        return waits.wait(effect, signal);
+      case "judge":
+        throw new CodedError("JUDGEMENT_REQUIRED", `Line ${effect.line} asks for a judgement, and nobody in this run thinks.`, {
+          line: effect.line,
+        });
       case "sleep":
         return sleep(effect.milliseconds, undefined, { signal });
     }
   }
 
+  /** One message to each; a repetition is recognised by the step and the place in the list. */
+  async function send({ to, message, expects_reply }: Extract<Effect, { kind: "send" }>, step: string, signal: AbortSignal) {
+    const sent: unknown[] = [];
+    for (const [index, agent] of to.entries()) {
+      sent.push(await call("agent:send", { to: agent, message, ...(expects_reply && { expects_reply }) }, `${step}/${index + 1}`, signal));
+    }
+    return sent;
+  }
+
   return {
     // A tool or command that is slow to notice the end of the run does not hold it up.
     perform: (effect, step, signal) => untilAborted(perform(effect, step, signal), signal),
-    isRead: (effect) => effect.kind === "sleep" || (effect.kind === "call" && context.isRead(effect.command)),
+    follow: waits.follow,
+    isSelfRecording: ({ kind, ...effect }) =>
+      kind === "emit" && !("delay" in effect) && !context.isCommand((effect as { event: string }).event),
+    isRead(effect) {
+      switch (effect.kind) {
+        case "call":
+        case "consider":
+          return context.isRead(effect.command);
+        case "query":
+        case "judge":
+        case "sleep":
+          return true;
+        default:
+          return false;
+      }
+    },
     async isRepeatable(effect) {
       switch (effect.kind) {
         case "call":
+        case "consider":
           return context.isRead(effect.command);
         case "emit":
           return context.isRead(effect.event) || !context.isCommand(effect.event);
         case "run":
           return isIdempotentTool(context, effect.tool);
-        case "sleep":
-        case "choose":
-        case "outcome":
-        case "track":
+        // The rest are reads, or recognised by the id of the step.
+        default:
           return true;
       }
     },

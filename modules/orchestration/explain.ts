@@ -1,23 +1,27 @@
 /** What a pattern will do, read from its text alone: the reply of `orchestration:explain`. Pure. */
 import { z } from "zod";
 import { emitTarget, toolTarget } from "../../daemon/capabilities.ts";
-import { type Expression, type Statement, walk } from "./language/ast.ts";
+import { type Condition, type Expression, type Field, type Statement, walk } from "./language/ast.ts";
 import { type Pattern, problemsOf } from "./pattern.ts";
 
 const place = { line: z.number(), column: z.number() };
 
 export const explanation = z.object({
+  logic: z.array(z.string()).describe("the blocks that can be played by name"),
   statements: z.array(z.object({ ...place, kind: z.string(), source: z.string() })),
-  judgement_points: z.array(z.object({ ...place, text: z.string(), required: z.boolean() })),
-  events: z.array(z.string()).describe("names that are only known while it runs are shown as they are written"),
+  judgement_points: z
+    .array(z.object({ ...place, text: z.string(), required: z.boolean(), condition: z.literal(true).optional() }))
+    .describe("lines and conditions in prose"),
+  events: z.array(z.string()).describe("emitted; names that are only known while it runs are shown as they are written"),
+  awaits: z.array(z.string()).describe("events and agents that it waits for or listens to"),
   commands: z.array(z.string()),
   tools: z.array(z.string()),
   slots: z.array(z.string()),
+  profiles: z.array(z.string()).describe("of the agents that it spawns"),
+  patterns: z.array(z.string()).describe("played within it; what they need is not listed here"),
   capabilities: z.array(z.string()).describe("what a player must be allowed to do to play all of it"),
   warnings: z.array(z.object({ ...place, message: z.string(), suggestion: z.string().optional() })),
-  problems: z
-    .array(z.object({ ...place, message: z.string(), statement: z.string().optional() }))
-    .describe("what keeps it from being played by the scripted interpreter"),
+  problems: z.array(z.object({ ...place, message: z.string() })).describe("what keeps it from being played"),
   playable: z.boolean(),
 });
 export type Explanation = z.output<typeof explanation>;
@@ -25,41 +29,63 @@ export type Explanation = z.output<typeof explanation>;
 export function explain(pattern: Pattern): Explanation {
   const { statements, warnings } = pattern.strategy;
   const all = [...walk(statements)];
-  const named = (read: (statement: Statement) => Expression | undefined): string[] => [
-    ...new Set(all.flatMap((statement) => nameIn(read(statement)) ?? [])),
+  const named = (read: (statement: Statement) => (Expression | undefined)[]): string[] => [
+    ...new Set(all.flatMap((statement) => read(statement).flatMap((expression) => nameIn(expression) ?? []))),
   ];
-  const events = named((statement) => (statement.kind === "emit" ? statement.event : undefined));
-  const commands = named((statement) => (statement.kind === "call" ? statement.command : undefined));
-  const tools = named((statement) => (statement.kind === "run" ? statement.tool : undefined));
-  const uses = (kind: Statement["kind"], capability: string) => (all.some((statement) => statement.kind === kind) ? [capability] : []);
+  const events = named((one) => (one.kind === "emit" ? [one.event] : []));
+  const commands = named((one) => (one.kind === "call" || one.kind === "consider" ? [one.command] : []));
+  const tools = named((one) => (one.kind === "run" ? [one.tool] : []));
   const problems = problemsOf(pattern);
+  const needed = all.flatMap(({ kind }) => (Object.hasOwn(capabilityOf, kind) ? (capabilityOf[kind] as string) : []));
   return {
+    logic: [...pattern.blocks],
     statements: all
       .filter((statement) => statement.kind !== "judgement")
       .map((statement) => ({ ...statement.position, kind: keywordOf(statement), source: statement.source })),
-    judgement_points: all
-      .filter((statement) => statement.kind === "judgement")
-      .map(({ position, text, required }) => ({ ...position, text, required })),
+    judgement_points: all.flatMap(judgementsIn),
     events,
+    awaits: [...new Set(all.flatMap((one) => (one.kind === "on" ? one.event : one.kind === "await" ? (nameIn(one.what) ?? []) : [])))],
     commands,
     tools,
-    slots: [...new Set(all.flatMap((statement) => (statement.kind === "choose" ? statement.slot : [])))],
-    capabilities: [
-      ...events.map(emitTarget),
-      ...commands,
-      ...tools.map(toolTarget),
-      ...uses("choose", "policy:select"),
-      ...uses("outcome", "policy:outcome"),
-      ...uses("track", "composition:track_decision"),
-    ].sort(),
+    slots: [...new Set(all.flatMap((one) => (one.kind === "choose" ? one.slot : [])))],
+    profiles: named((one) => (one.kind === "spawn" && one.fields.kind === "pairs" ? [profileIn(one.fields.pairs)] : [])),
+    patterns: named((one) => (one.kind === "include" ? [one.pattern] : one.kind === "combine" ? [...one.patterns] : [])),
+    capabilities: [...new Set([...events.map(emitTarget), ...commands, ...tools.map(toolTarget), ...needed])].sort(),
     warnings: warnings.map(({ position, ...warning }) => ({ ...position, ...warning })),
     problems,
     playable: problems.length === 0,
   };
 }
 
+/** The command behind a statement of each kind, where it is always the same. */
+const capabilityOf: Readonly<Partial<Record<Statement["kind"], string>>> = {
+  choose: "policy:select",
+  outcome: "policy:outcome",
+  track: "composition:track_decision",
+  query: "event:query",
+  spawn: "agent:spawn",
+  send: "agent:send",
+  terminate: "agent:terminate",
+  ask: "approval:request",
+};
+
+function judgementsIn(statement: Statement): Explanation["judgement_points"] {
+  const { position } = statement;
+  if (statement.kind === "judgement") return [{ ...position, text: statement.text, required: statement.required }];
+  return conditionsOf(statement).flatMap((condition) =>
+    condition.kind === "prose" ? { ...position, text: condition.text, required: false, condition: true } : [],
+  );
+}
+
+function conditionsOf(statement: Statement): Condition[] {
+  if (statement.kind === "if") return statement.branches.map(({ condition }) => condition);
+  return "condition" in statement && statement.condition !== undefined ? [statement.condition] : [];
+}
+
 const keywordOf = (statement: Statement): string =>
-  statement.kind === "unsupported" || statement.kind === "group" ? statement.keyword.toLowerCase() : statement.kind;
+  statement.kind === "group" || statement.kind === "phase" ? statement.keyword.toLowerCase() : statement.kind;
+
+const profileIn = (fields: readonly Field[]): Expression | undefined => fields.find(({ key }) => key === "profile")?.value;
 
 function nameIn(expression: Expression | undefined): string | undefined {
   return expression?.source.replace(/^["']|["']$/g, "");

@@ -2,7 +2,7 @@
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import { readYaml } from "../../daemon/yaml.ts";
-import { type Strategy, walk } from "./language/ast.ts";
+import type { Strategy } from "./language/ast.ts";
 import { parseStrategy } from "./language/parser.ts";
 
 /** Reply of `composition:render`, as far as it is used here. */
@@ -18,7 +18,10 @@ export interface Pattern {
   readonly name: string;
   readonly version?: string;
   readonly commit?: string;
+  /** Of the block that is played; the pattern may have others. */
   readonly strategy: Strategy;
+  /** Names of the blocks that can be played. */
+  readonly blocks: readonly string[];
   /** Defaults of the variables; inputs replace them. */
   readonly variables: Readonly<Record<string, unknown>>;
   /** What it asks to be allowed to do; undefined = whatever its player may. */
@@ -27,8 +30,12 @@ export interface Pattern {
   readonly strict: boolean;
 }
 
-/** @throws CodedError COMPOSITION_NOT_FOUND, PATTERN_INVALID */
-export async function loadPattern(context: ModuleContext, name: string, commit?: string): Promise<Pattern> {
+/**
+ * @param commit default: the present one
+ * @param logic the block of `orchestration_logic` to play; default: strategy
+ * @throws CodedError COMPOSITION_NOT_FOUND, PATTERN_INVALID
+ */
+export async function loadPattern(context: ModuleContext, name: string, commit?: string, logic?: string): Promise<Pattern> {
   // What stands in {{…}} outside of the strategy may be for other readers: it does not keep the pattern from being played.
   const request = { name, unresolved: "keep", ...(commit && { commit }) };
   const found = await context.call<Composition>("composition:render", request);
@@ -38,19 +45,19 @@ export async function loadPattern(context: ModuleContext, name: string, commit?:
       type: found.type,
     });
   }
-  return { ...readPattern(found.data), name: found.name, version: found.version, commit: found.commit };
+  return { ...readPattern(found.data, logic), name: found.name, version: found.version, commit: found.commit };
 }
 
 /** @param text YAML of a composition. @throws CodedError COMPOSITION_INVALID, PATTERN_INVALID */
-export const patternOf = (text: string): Pattern => readPattern(readYaml(text).data);
+export const patternOf = (text: string, logic?: string): Pattern => readPattern(readYaml(text).data, logic);
 
-function readPattern(data: unknown): Pattern {
+function readPattern(data: unknown, name = "strategy"): Pattern {
   const fields = asObject(data) ?? {};
   const logic = asObject(fields.orchestration_logic) ?? {};
-  if (typeof logic.strategy !== "string") {
-    throw new CodedError("PATTERN_INVALID", "The pattern has no text in orchestration_logic.strategy.", {
-      path: "orchestration_logic.strategy",
-    });
+  const blocks = Object.keys(logic).filter((key) => typeof logic[key] === "string" && key !== "description");
+  if (!blocks.includes(name)) {
+    const path = `orchestration_logic.${name}`;
+    throw new CodedError("PATTERN_INVALID", `The pattern has no text in ${path}.`, { path, blocks });
   }
   const { capabilities } = fields;
   if (capabilities !== undefined && !(Array.isArray(capabilities) && capabilities.every((one) => typeof one === "string"))) {
@@ -58,7 +65,8 @@ function readPattern(data: unknown): Pattern {
   }
   return {
     name: typeof fields.name === "string" ? fields.name : "",
-    strategy: parseOnce(logic.strategy),
+    strategy: parseOnce(logic[name] as string),
+    blocks,
     variables: Object.fromEntries(Object.entries(asObject(fields.variables) ?? {}).map(([name, value]) => [name, defaultOf(value)])),
     capabilities,
     strict: logic.strict === true,
@@ -87,13 +95,9 @@ function asObject(value: unknown): Record<string, unknown> | undefined {
   return value !== null && typeof value === "object" && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
 }
 
-/** What keeps the scripted interpreter from playing the pattern. */
-export function problemsOf({ strategy, strict }: Pattern): { message: string; line: number; column: number; statement?: string }[] {
-  const unsupported = [...walk(strategy.statements)]
-    .filter((statement) => statement.kind === "unsupported")
-    .map(({ keyword, position }) => ({ message: `${keyword} cannot be played yet`, ...position, statement: keyword }));
-  const warnings = strict ? strategy.warnings.map(({ message, position }) => ({ message, ...position })) : [];
-  return [...unsupported, ...warnings].sort((left, right) => left.line - right.line);
+/** What keeps the pattern from being played: in a strict one, all that is doubtful. */
+export function problemsOf({ strategy, strict }: Pattern): { message: string; line: number; column: number }[] {
+  return strict ? strategy.warnings.map(({ message, position }) => ({ message, ...position })) : [];
 }
 
 /** @throws CodedError PATTERN_INVALID naming the first problem, before anything runs */

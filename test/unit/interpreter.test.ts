@@ -1,78 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import jsonata from "jsonata";
 import { CodedError } from "../../daemon/errors.ts";
-import type { Effect, Effects } from "../../modules/orchestration/interpreter/effects.ts";
-import { play } from "../../modules/orchestration/interpreter/interpreter.ts";
-import { createJournal, type JournalStore, RunLost, type StepsEntry } from "../../modules/orchestration/interpreter/journal.ts";
-import { defaultLimits, type Limits } from "../../modules/orchestration/interpreter/limits.ts";
-import { parseStrategy } from "../../modules/orchestration/language/parser.ts";
-
-interface Performed {
-  readonly step: string;
-  readonly effect: Effect;
-}
-
-type Answer = (effect: Effect, step: string) => unknown;
-
-/** Plays a pattern in memory; `entries` is its journal, which a second play continues. */
-async function playText(
-  text: string,
-  options: {
-    variables?: Record<string, unknown>;
-    answer?: Answer;
-    entries?: unknown[];
-    limits?: Partial<Limits>;
-    signal?: AbortSignal;
-    repeatable?: boolean;
-    store?: JournalStore;
-  } = {},
-) {
-  const entries = options.entries ?? [];
-  const performed: Performed[] = [];
-  const judgements: string[] = [];
-  const signal = options.signal ?? new AbortController().signal;
-  const effects: Effects = {
-    async perform(effect, step) {
-      performed.push({ step, effect });
-      await new Promise((resolve) => setImmediate(resolve));
-      return options.answer?.(effect, step);
-    },
-    isRead: (effect) => effect.kind === "sleep" || (effect.kind === "call" && effect.command.endsWith(":get")),
-    isRepeatable: async () => options.repeatable ?? true,
-  };
-  const store: JournalStore = options.store ?? {
-    read: async () => structuredClone(entries),
-    async append(index, entry) {
-      if (index !== entries.length) return "conflict";
-      entries.push(JSON.parse(JSON.stringify(entry)));
-      return "appended";
-    },
-  };
-  const journal = createJournal({ store, length: entries.length, steps: [...entries] as StepsEntry[], elapsed: () => 0, signal });
-  const run = play({
-    strategy: parseStrategy(text),
-    variables: options.variables ?? {},
-    effects,
-    expressions: { evaluate: async (expression, input) => jsonata(expression).evaluate(input) },
-    journal,
-    limits: { ...defaultLimits, ...options.limits },
-    signal,
-    onJudgement: ({ text }) => judgements.push(text),
-  });
-  const outcome = await run.then(
-    (result) => ({ result: result === undefined ? undefined : JSON.parse(JSON.stringify(result)), error: undefined }),
-    (error: unknown) => ({ result: undefined, error }),
-  );
-  await journal.flush().catch(() => {});
-  return {
-    ...outcome,
-    performed,
-    judgements,
-    entries,
-    events: performed.map(({ effect }) => (effect.kind === "emit" ? effect.event : effect.kind)),
-  };
-}
+import { type JournalStore, RunLost, type StepsEntry } from "../../modules/orchestration/interpreter/journal.ts";
+import { type Answer, playText } from "../harness/play-text.ts";
 
 const resultOf = async (text: string, variables?: Record<string, unknown>) => {
   const { result, error } = await playText(text, { variables });
@@ -137,7 +67,7 @@ test("a judgement point is passed, a prose condition is false, and a block that 
     "Consider the mood.\nIF the mood is bad:\n  EMIT 'a:sad'\nELSE:\n  EMIT 'a:fine'\nWhenever it rains:\n  EMIT 'a:rain'\nIn order:\n  EMIT 'a:b'\nStep one:\n  EMIT 'a:one'";
   const { events, judgements } = await playText(text);
   assert.deepEqual(events, ["a:fine", "a:b", "a:one"]);
-  assert.deepEqual(judgements, ["Consider the mood.", "Whenever it rains:", "In order:", "Step one:"]);
+  assert.deepEqual(judgements, ["Consider the mood.", "the mood is bad", "Whenever it rains:", "In order:", "Step one:"]);
 });
 
 test("a judgement that is REQUIRED ends a scripted run with an error", async () => {

@@ -26,26 +26,28 @@ export type Effect =
   /** Milliseconds. */
   | { readonly kind: "sleep"; readonly milliseconds: number };
 
+/** Events of the log since the start of the run. */
+export interface EventsWanted {
+  readonly of: "events";
+  /** A name, or a pattern of names. */
+  readonly event: string;
+  /** Only what these agents emitted, one event of each; one that ends without is not waited for. */
+  readonly from?: readonly string[];
+  readonly where?: Predicate;
+  /** Positions of events that do not count, since the statement got them before. */
+  readonly except: readonly number[];
+}
+
 /** Waits until something has happened, from the start of the run on: what came before the wait began counts. */
 export interface Wait {
   readonly kind: "await";
   readonly for: /** Gives a list of `Arrival`. */
-    | {
-        readonly of: "events";
-        readonly event: string;
-        /** Only what these agents emitted. */
-        readonly from?: readonly string[];
-        readonly where?: Predicate;
-        /** Only events after this position in the log; absent = from the start of the run. */
-        readonly after?: number;
-        /** Positions of events that do not count, since the statement got them before. */
-        readonly except?: readonly number[];
-      }
+    | EventsWanted
     /** The end of agents; gives a list of `AgentEnd`. */
     | { readonly of: "agents"; readonly agents: readonly string[] }
     /** Gives a list of the messages that answer. */
     | { readonly of: "replies"; readonly to: readonly Sent[] }
-    /** Gives the human's answer. */
+    /** Gives `{answer}`: the human's. */
     | { readonly of: "decision"; readonly id: string };
   /** So many must come. */
   readonly min: number;
@@ -119,6 +121,8 @@ export interface Effects {
    * entry: it needs no intent in the journal.
    */
   isSelfRecording(effect: Effect): boolean;
+  /** The events in the order of the log, until the signal aborts. */
+  follow(wanted: EventsWanted, signal: AbortSignal): AsyncIterable<Arrival>;
   /** Changes nothing, so that it needs no intent in the journal and may be done again at will. */
   isRead(effect: Effect): boolean;
   /** May it be performed again after a crash, when nobody knows whether it was? Asked only then. */

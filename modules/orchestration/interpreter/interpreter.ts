@@ -12,6 +12,7 @@ import { setImmediate as yieldToOthers } from "node:timers/promises";
 import type { Expressions } from "../../../daemon/module.ts";
 import type { Judgement, Statement, Strategy } from "../language/ast.ts";
 import type { State } from "../language/direct.ts";
+import type { Pattern } from "../pattern.ts";
 import { acting } from "./acting.ts";
 import { branches } from "./branches.ts";
 import { composing } from "./composing.ts";
@@ -32,19 +33,11 @@ export interface Play extends StepsOptions {
   /** The name of the pattern. */
   readonly name?: string;
   /** Another pattern, as it is at the run's commit. @throws CodedError COMPOSITION_NOT_FOUND, PATTERN_INVALID */
-  readonly patterns: (name: string) => Promise<Included>;
+  readonly patterns: (name: string) => Promise<Pattern>;
   /** Judgement points and conditions in prose are effects, since somebody answers them. */
   readonly thinks?: boolean;
   /** Called at each judgement point, and each condition in prose, that is passed since nobody thinks. */
   readonly onJudgement?: (passed: Pick<Judgement, "text" | "position">) => void;
-}
-
-/** A pattern to be played within another. */
-export interface Included {
-  readonly strategy: Strategy;
-  readonly variables: State;
-  readonly version?: string;
-  readonly commit?: string;
 }
 
 const statementsPerTurn = 200;

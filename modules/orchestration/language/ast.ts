@@ -115,9 +115,7 @@ export type Statement =
     })
   | (Node & { readonly kind: "consider"; readonly command: Expression; readonly input?: Expression; readonly condition: Condition })
   | (Node & { readonly kind: "include"; readonly pattern: Expression; readonly condition?: Condition; readonly as?: string })
-  | (Node & { readonly kind: "combine"; readonly patterns: readonly [Expression, Expression]; readonly as?: string })
-  /** A statement of the language that no interpreter plays yet. */
-  | (Node & { readonly kind: "unsupported"; readonly keyword: string; readonly body: Body });
+  | (Node & { readonly kind: "combine"; readonly patterns: readonly [Expression, Expression]; readonly as?: string });
 
 export interface Warning {
   readonly message: string;

@@ -1,8 +1,11 @@
 /** The statements that hold a block. Each throws ExpressionProblem where its header does not fit. */
-import type { Condition, Statement } from "./ast.ts";
+import { isPattern } from "../../../daemon/names.ts";
+import type { Statement } from "./ast.ts";
+import { conditionOf } from "./condition.ts";
 import { isBlockKeyword, keywordOf } from "./grammar.ts";
 import { clausesOf, expression, type Header, optionalExpression, variable } from "./header.ts";
 import type { Line } from "./lines.ts";
+import { type Phases, phaseKey } from "./phases.ts";
 import type { Placeless } from "./statements.ts";
 import type { Token } from "./tokens.ts";
 import { ExpressionProblem } from "./translate.ts";
@@ -18,6 +21,8 @@ export interface Opened {
 }
 
 export interface BlockReader {
+  /** Those of the whole strategy. */
+  readonly phases: Phases;
   body(lines: readonly Line[]): Statement[];
   warn(line: Line, message: string, offset: number): void;
 }
@@ -67,6 +72,8 @@ function headerColon(tokens: readonly Token[]): number {
 export function readBlock(opened: Opened, followers: readonly Opened[], reader: BlockReader): Placeless {
   const { keyword, header } = opened;
   const body = () => reader.body(opened.body);
+  const condition = ({ header, line }: Opened, tokens: readonly Token[]) =>
+    conditionOf(header, tokens, (message, offset) => reader.warn(line, message, offset));
   switch (keyword) {
     case "FIRST":
     case "THEN":
@@ -80,7 +87,7 @@ export function readBlock(opened: Opened, followers: readonly Opened[], reader: 
       const last = followers.at(-1);
       return {
         kind: "if",
-        branches: branches.map((one) => ({ condition: condition(one, one.header.tokens, reader), body: reader.body(one.body) })),
+        branches: branches.map((one) => ({ condition: condition(one, one.header.tokens), body: reader.body(one.body) })),
         otherwise: last?.keyword === "ELSE" ? reader.body(last.body) : [],
       };
     }
@@ -98,7 +105,7 @@ export function readBlock(opened: Opened, followers: readonly Opened[], reader: 
     case "WHILE": {
       const { subject, MAX } = clausesOf(header, ["MAX"]);
       const maximum = optionalExpression(header, MAX);
-      return { kind: "while", condition: condition(opened, subject, reader), maximum, body: body() };
+      return { kind: "while", condition: condition(opened, subject), maximum, body: body() };
     }
     case "PARALLEL": {
       const { subject, MAX } = clausesOf(header, ["MAX"]);
@@ -111,13 +118,23 @@ export function readBlock(opened: Opened, followers: readonly Opened[], reader: 
     }
     case "RACE":
       nothing(header);
-      return { kind: "unsupported", keyword, body: body() };
-    case "WHEN":
+      return { kind: "race", body: body() };
     case "ON":
-    case "DURING":
+      return { kind: "on", event: eventName(header, title(header)), body: body() };
+    case "WHEN": {
+      const name = title(header);
+      if (name.includes(":")) return { kind: "on", event: eventName(header, name), body: body() };
+      return { kind: "phase", keyword, phase: knownPhase(header, name, reader), body: body() };
+    }
+    case "DURING": {
+      // Without a STAGE of that name the block is that phase itself.
+      const name = title(header);
+      const isItself = reader.phases.get(phaseKey(name)) === keyword;
+      if (isItself) return { kind: "group", keyword: "STAGE", name, body: body() };
+      return { kind: "phase", keyword, phase: name, body: body() };
+    }
     case "AFTER":
-      title(header);
-      return { kind: "unsupported", keyword, body: body() };
+      return { kind: "phase", keyword, phase: knownPhase(header, title(header), reader), body: body() };
     default:
       throw new ExpressionProblem(`${keyword} has nothing before it that it belongs to`, header.tokens[0]?.start ?? 0);
   }
@@ -139,18 +156,6 @@ function branch({ header, body }: Opened, reader: BlockReader): Placeless {
   return { kind: "branch", value: expression(header, header.tokens), cases, otherwise };
 }
 
-function condition({ header, line }: Opened, tokens: readonly Token[], reader: BlockReader): Condition {
-  try {
-    return { kind: "expression", expression: expression(header, tokens) };
-  } catch (problem) {
-    const [first, last] = [tokens[0], tokens.at(-1)];
-    if (!(problem instanceof ExpressionProblem) || first === undefined || last === undefined) throw problem;
-    const text = header.text.slice(first.start, last.end);
-    reader.warn(line, `the condition is prose (${problem.message}): a model decides it, without one it is false`, first.start);
-    return { kind: "prose", text };
-  }
-}
-
 function nothing({ tokens, end }: Header): void {
   if (tokens.length > 0) throw new ExpressionProblem("a colon is expected", tokens[0]?.start ?? end);
 }
@@ -164,4 +169,14 @@ function title({ text, tokens, end, loose }: Header): string {
   const fits = loose ? /^[a-z]\w*:[a-z*]\w*$/ : /^[\w:*. -]+$/;
   if (!fits.test(name)) throw new ExpressionProblem("a name is expected", first.start);
   return name;
+}
+
+function eventName({ tokens, end }: Header, name: string): string {
+  if (isPattern(name)) return name;
+  throw new ExpressionProblem("the name of an event is expected, as domain:action", tokens[0]?.start ?? end);
+}
+
+function knownPhase({ tokens, end }: Header, name: string, { phases }: BlockReader): string {
+  if (phases.has(phaseKey(name))) return name;
+  throw new ExpressionProblem(`no STAGE is named ${name}`, tokens[0]?.start ?? end);
 }

@@ -54,6 +54,19 @@ export function quoted(header: Header, tokens: readonly Token[]): Expression {
   throw new ExpressionProblem("a name in quotes is expected", token?.start ?? header.end);
 }
 
+/** "Return home" and "Abort mission" are prose, RETURN home is not. */
+export function sober(header: Header, tokens: readonly Token[]): Expression {
+  if (header.loose && tokens.every(({ kind }) => kind === "word")) throw new ExpressionProblem("prose", header.end);
+  return expression(header, tokens);
+}
+
+/** The number of tokens that a dotted path at the start takes: it ends at the first name that no dot follows. */
+export function pathLength(tokens: readonly Token[]): number {
+  let end = 1;
+  while (tokens[end]?.text === "." && tokens[end]?.start === tokens[end - 1]?.end) end += 2;
+  return end;
+}
+
 /** The name of a variable. */
 export function variable(header: Header, tokens: readonly Token[] | undefined): string {
   const [token] = tokens ?? [];

@@ -6,19 +6,26 @@ import { bodiesOf, type Judgement, type Statement, type Strategy, type Warning }
 import { type Opened, openBlock, readBlock } from "./blocks.ts";
 import { isBlockKeyword, keywordOf, suggestionFor } from "./grammar.ts";
 import { type Line, positionIn, readLines } from "./lines.ts";
-import { lineStatements } from "./statements.ts";
+import { type Phases, phasesIn } from "./phases.ts";
+import { lineStatements, type ReadLine } from "./statements.ts";
 import { type Token, tokenize } from "./tokens.ts";
 import { ExpressionProblem } from "./translate.ts";
+
+/** What is known of the whole strategy while a line is read. */
+interface Reading {
+  readonly warnings: Warning[];
+  readonly phases: Phases;
+}
 
 export function parseStrategy(source: string): Strategy {
   const warnings: Warning[] = [];
   const lines = readLines(source, ([first, second]) => first !== undefined && keywordOf(first.text, second?.text) !== undefined);
-  const statements = parseLines(lines, warnings);
+  const statements = parseLines(lines, { warnings, phases: phasesIn(lines) });
   warnings.sort((left, right) => left.position.line - right.position.line || left.position.column - right.position.column);
   return { statements, warnings };
 }
 
-function parseLines(lines: readonly Line[], warnings: Warning[]): Statement[] {
+function parseLines(lines: readonly Line[], reading: Reading): Statement[] {
   const statements: Statement[] = [];
   /** Where the statements begin that the next ON ERROR guards. */
   let guarded = 0;
@@ -26,14 +33,14 @@ function parseLines(lines: readonly Line[], warnings: Warning[]): Statement[] {
     const line = lines[index] as Line;
     const opened = openBlock(line);
     if (opened === undefined) {
-      statements.push(...parseLine(line, warnings));
+      statements.push(...parseLine(line, reading));
     } else if (opened.keyword === "ON ERROR" && guarded < statements.length) {
       const body = statements.splice(guarded);
-      statements.push({ kind: "attempt", ...placeOf(line), body, handler: parseLines(opened.body, warnings) });
+      statements.push({ kind: "attempt", ...placeOf(line), body, handler: parseLines(opened.body, reading) });
       guarded = statements.length;
     } else {
       const followers = opened.keyword === "IF" ? elseBlocks(lines, index + 1) : [];
-      const statement = parseBlock(line, opened, followers, warnings);
+      const statement = parseBlock(line, opened, followers, reading);
       statements.push(statement);
       if (statement.kind === "if") index += followers.length;
     }
@@ -55,11 +62,13 @@ function elseBlocks(lines: readonly Line[], from: number): Opened[] {
   return found;
 }
 
-function parseBlock(line: Line, opened: Opened, followers: readonly Opened[], warnings: Warning[]): Statement {
+function parseBlock(line: Line, opened: Opened, followers: readonly Opened[], reading: Reading): Statement {
+  const { warnings } = reading;
   const before = warnings.length;
   try {
     const read = readBlock(opened, followers, {
-      body: (lines) => parseLines(lines, warnings),
+      phases: reading.phases,
+      body: (lines) => parseLines(lines, reading),
       warn: (where, message, offset) => warnings.push({ message, position: positionIn(where, offset) }),
     });
     const statement: Statement = { ...read, ...placeOf(line) };
@@ -72,25 +81,30 @@ function parseBlock(line: Line, opened: Opened, followers: readonly Opened[], wa
         .some(({ kind }) => kind === "judgement");
     if (!isProse) return statement;
     warnings.length = before;
-    return judgement(line, warnings, { guards: false });
+    return judgement(line, reading, { guards: false });
   } catch (problem) {
     if (!(problem instanceof ExpressionProblem)) throw problem;
     warnings.length = before;
     if (!opened.header.loose) warnings.push(warningOf(line, problem, opened.keyword));
     const inOrder = ["FIRST", "THEN", "FINALLY", "STAGE"].includes(opened.keyword);
-    return judgement(line, warnings, { guards: !inOrder });
+    return judgement(line, reading, { guards: !inOrder });
   }
 }
 
-function parseLine(line: Line, warnings: Warning[]): Statement[] {
+function parseLine(line: Line, reading: Reading): Statement[] {
+  const { warnings } = reading;
   const [first, second] = line.tokens;
   const capitals = first?.text.toUpperCase() ?? "";
   const keyword = first?.kind === "word" ? keywordOf(capitals, second?.text.toUpperCase())?.keyword : undefined;
-  if (first === undefined || keyword === undefined || isBlockKeyword(keyword)) return [unread(line, warnings)];
+  if (first === undefined || keyword === undefined || isBlockKeyword(keyword)) return [unread(line, reading)];
 
   const loose = first.text !== capitals;
   const read = (text: string, tokens: readonly Token[]) => ({
-    ...(lineStatements[keyword] as (typeof lineStatements)[string])({ text, tokens: tokens.slice(1), end: text.length, loose }),
+    ...(lineStatements[keyword] as ReadLine)({ text, tokens: tokens.slice(1), end: text.length, loose }, (message, offset) => {
+      // "Include "x" if you like" is prose: in lower case all of a line must read as a statement.
+      if (loose) throw new ExpressionProblem(message, offset);
+      warnings.push({ message, position: positionIn(line, offset) });
+    }),
     ...placeOf(line),
   });
   if (line.children.length > 0) {
@@ -101,35 +115,35 @@ function parseLine(line: Line, warnings: Warning[]): Statement[] {
   const statement = attempt(() => read(line.text, line.tokens));
   if (statement instanceof ExpressionProblem) {
     if (!loose) warnings.push(warningOf(line, statement, keyword));
-    return [judgement(line, warnings, { guards: false })];
+    return [judgement(line, reading, { guards: false })];
   }
   const [child] = line.children;
   if (child === undefined) return [statement];
-  if (loose) return [judgement(line, warnings, { guards: false })];
+  if (loose) return [judgement(line, reading, { guards: false })];
   warnings.push({ message: `${keyword} has no block: what is indented below it is played after it`, position: placeOf(child).position });
-  return [statement, ...parseLines(line.children, warnings)];
+  return [statement, ...parseLines(line.children, reading)];
 }
 
 /** A line that does not begin with a keyword, or with one that cannot stand here. */
-function unread(line: Line, warnings: Warning[]): Judgement {
+function unread(line: Line, reading: Reading): Judgement {
   const word = line.tokens[0]?.text ?? "";
   if (/^[A-Z][A-Z_]{2,}$/.test(word) && word !== "REQUIRED") {
-    warnings.push({
+    reading.warnings.push({
       message: `${word} is not a statement here: the line is a judgement point`,
       position: positionIn(line, line.tokens[0]?.start ?? 0),
       suggestion: suggestionFor(word),
     });
   }
-  return judgement(line, warnings, { guards: conditional.test(line.text.trimStart()) });
+  return judgement(line, reading, { guards: conditional.test(line.text.trimStart()) });
 }
 
 /** Words that make the block below a line of prose depend on it. */
 const conditional =
   /^(if|unless|when|whenever|while|until|once|after|before|during|on|in case|for each|for every|otherwise|else|should)\b/i;
 
-function judgement(line: Line, warnings: Warning[], { guards }: { guards: boolean }): Judgement {
+function judgement(line: Line, { warnings, phases }: Reading, { guards }: { guards: boolean }): Judgement {
   const before = warnings.length;
-  const body = parseLines(line.children, warnings);
+  const body = parseLines(line.children, { warnings, phases });
   const isText = warnings.length === before && body.every((statement) => statement.kind === "judgement" && statement.body.length === 0);
   const text = isText ? withContinuation(line) : line.text;
   return {

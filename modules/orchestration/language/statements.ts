@@ -1,5 +1,7 @@
 /** The statements of one line, by keyword. Each throws ExpressionProblem where the line does not fit. */
+import { agentStatements, eventIn } from "./agent-statements.ts";
 import type { Fields, Statement } from "./ast.ts";
+import { conditionOf, type Warn } from "./condition.ts";
 import {
   byComma,
   clausesOf,
@@ -9,17 +11,20 @@ import {
   type Header,
   optionalExpression,
   optionalVariable,
+  pathLength,
   quoted,
+  sober,
   variable,
   variablePath,
 } from "./header.ts";
-import type { Token } from "./tokens.ts";
 import { ExpressionProblem } from "./translate.ts";
 
 /** A statement without its place, which the parser adds. */
 export type Placeless = Statement extends infer Each ? (Each extends Statement ? Omit<Each, "position" | "source"> : never) : never;
 
-export const lineStatements: Readonly<Record<string, (header: Header) => Placeless>> = {
+export type ReadLine = (header: Header, warn: Warn) => Placeless;
+
+export const lineStatements: Readonly<Record<string, ReadLine>> = {
   STATE: assign,
   CALCULATE: assign,
   UPDATE: (header) => {
@@ -31,10 +36,9 @@ export const lineStatements: Readonly<Record<string, (header: Header) => Placele
     return { kind: "assign", assignments: assignments.map(({ path, value }) => ({ path: [...target, ...path], value })) };
   },
   APPEND: (header) => {
-    // `APPEND x e` has no word between the two: the path ends at the first name that no dot follows.
+    // `APPEND x e` has no word between the two.
     const { tokens } = header;
-    let end = 1;
-    while (tokens[end]?.text === "." && tokens[end]?.start === tokens[end - 1]?.end) end += 2;
+    const end = pathLength(tokens);
     return { kind: "append", path: variablePath(header, tokens.slice(0, end)), value: expression(header, tokens.slice(end)) };
   },
   EMIT: (header) => {
@@ -48,17 +52,10 @@ export const lineStatements: Readonly<Record<string, (header: Header) => Placele
     };
   },
   EVENT: (header) => {
-    const [domain, colon, action, ...data] = header.tokens;
-    if (domain?.kind !== "word" || colon?.text !== ":" || action?.kind !== "word") {
-      throw new ExpressionProblem("domain:action is expected", domain?.start ?? header.end);
-    }
-    const name = `${domain.text}:${action.text}`;
-    const token: Token = { kind: "string", text: `"${name}"`, start: domain.start, end: action.end, depth: 0 };
-    return {
-      kind: "emit",
-      event: expression(header, [token]),
-      data: data.length === 0 ? undefined : expression(header, data),
-    };
+    const event = eventIn(header, header.tokens.slice(0, 3));
+    if (event === undefined) throw new ExpressionProblem("domain:action is expected", header.tokens[0]?.start ?? header.end);
+    const data = header.tokens.slice(3);
+    return { kind: "emit", event, data: data.length === 0 ? undefined : expression(header, data) };
   },
   CALL: (header) => {
     const { subject, WITH, AS } = clausesOf(header, ["WITH", "AS"]);
@@ -68,6 +65,15 @@ export const lineStatements: Readonly<Record<string, (header: Header) => Placele
       input: optionalExpression(header, WITH),
       as: optionalVariable(header, AS),
     };
+  },
+  QUERY: (header) => {
+    const { subject, AS } = clausesOf(header, ["AS"]);
+    return { kind: "query", input: sober(header, subject), as: optionalVariable(header, AS) };
+  },
+  CONSIDER: (header, warn) => {
+    const { subject, WITH, IF } = clausesOf(header, ["WITH"], ["IF"]);
+    const command = quoted(header, subject);
+    return { kind: "consider", command, input: optionalExpression(header, WITH), condition: conditionOf(header, IF, warn) };
   },
   RUN: (header) => {
     const { subject, WITH, AS } = clausesOf(header, ["WITH", "AS"]);
@@ -94,9 +100,18 @@ export const lineStatements: Readonly<Record<string, (header: Header) => Placele
     const what = fields(header, subject);
     return { kind: "track", fields: WITH === undefined ? what : together(what, fields(header, WITH), header) };
   },
-  RETURN: (header) => ({ kind: "return", value: sober(header) }),
-  ABORT: (header) => ({ kind: "abort", reason: sober(header) }),
-  ...unsupportedStatements(),
+  INCLUDE: (header, warn) => {
+    const { subject, IF, AS } = clausesOf(header, ["IF", "AS"]);
+    const condition = IF && conditionOf(header, IF, warn);
+    return { kind: "include", pattern: quoted(header, subject), condition, as: optionalVariable(header, AS) };
+  },
+  COMBINE: (header) => {
+    const { subject, WITH, AS } = clausesOf(header, ["AS"], ["WITH"]);
+    return { kind: "combine", patterns: [quoted(header, subject), quoted(header, WITH ?? [])], as: optionalVariable(header, AS) };
+  },
+  RETURN: (header) => ({ kind: "return", value: sober(header, header.tokens) }),
+  ABORT: (header) => ({ kind: "abort", reason: sober(header, header.tokens) }),
+  ...agentStatements,
 };
 
 function assign(header: Header): Placeless {
@@ -106,60 +121,4 @@ function assign(header: Header): Placeless {
 function together(left: Fields, right: Fields, header: Header): Fields {
   if (left.kind === "object" || right.kind === "object") throw new ExpressionProblem("an object stands alone", header.end);
   return { kind: "pairs", pairs: [...left.pairs, ...right.pairs] };
-}
-
-/** "Return home" and "Abort mission" are prose, RETURN home is not. */
-function sober(header: Header) {
-  if (header.loose && header.tokens.every(({ kind }) => kind === "word")) throw new ExpressionProblem("prose", header.end);
-  return expression(header, header.tokens);
-}
-
-/** Statements of the language that are read, so that a pattern with them says so and is not played as if they were prose. */
-function unsupportedStatements(): Record<string, (header: Header) => Placeless> {
-  const statement =
-    (keyword: string, check: (header: Header) => void) =>
-    (header: Header): Placeless => {
-      check(header);
-      return { kind: "unsupported", keyword, body: [] };
-    };
-  const values = (header: Header, optional: string[], required: string[] = []) => {
-    const { subject, AS, ...others } = clausesOf(header, optional, required);
-    for (const tokens of Object.values(others)) optionalExpression(header, tokens);
-    optionalVariable(header, AS);
-    return subject;
-  };
-  const checks: Record<string, (header: Header) => void> = {
-    QUERY: (header) => expression(header, values(header, ["AS"])),
-    SPAWN: (header) => {
-      const { subject, WITH, AS } = clausesOf(header, ["WITH", "AS"]);
-      optionalVariable(header, AS);
-      if (WITH === undefined) return expression(header, subject);
-      variable(header, subject);
-      return fields(header, WITH);
-    },
-    SEND: (header) => {
-      const { subject, AWAIT } = clausesOf(header, ["AWAIT"]);
-      if (subject[0]?.text !== "{") variable(header, subject.slice(0, 1));
-      expression(header, subject[0]?.text === "{" ? subject : subject.slice(1));
-      if (AWAIT === undefined) return;
-      const reply = clausesOf({ ...header, tokens: AWAIT }, ["WITHIN"], ["REPLY", "AS"]);
-      optionalExpression(header, reply.WITHIN);
-      variable(header, reply.AS);
-    },
-    TERMINATE: (header) => sober(header),
-    AWAIT: (header) => {
-      const subject = values(header, ["WHERE", "WITHIN", "AS"]);
-      const isEvent = subject.length === 3 && subject[1]?.text === ":";
-      if (!isEvent) expression(header, subject);
-    },
-    CONSIDER: (header) => quoted(header, values(header, ["WITH"], ["IF"])),
-    ASK: (header) => quoted(header, values(header, ["OPTIONS", "WITHIN"], ["AS"])),
-    INCLUDE: (header) => quoted(header, values(header, ["IF"])),
-    COMBINE: (header) => {
-      const { subject, WITH } = clausesOf(header, [], ["WITH"]);
-      quoted(header, subject);
-      quoted(header, WITH ?? []);
-    },
-  };
-  return Object.fromEntries(Object.entries(checks).map(([keyword, check]) => [keyword, statement(keyword, check)]));
 }
