@@ -36,6 +36,13 @@ export interface PlayOptions {
   readonly thinks?: boolean;
 }
 
+/** Stores an event as an agent, or anybody, emitted it. */
+export function store(log: MemoryEventLog, type: string, data: unknown = {}, agent?: string): number {
+  const id = `event-${log.records.length + 1}`;
+  const time = new Date(log.records.length + 1).toISOString();
+  return log.append({ id, type, time, source: "test", data, correlation: id, hops: 0, ...(agent && { agent }) }).seq;
+}
+
 /** YAML of a pattern with this strategy. */
 export const patternText = (strategy: string, fields = "", name = "test"): string =>
   `name: ${name}\ntype: orchestration\nversion: 1.0.0\n${fields}orchestration_logic:\n  strategy: |2\n${strategy.replace(/^/gm, "    ")}\n`;
