@@ -11,6 +11,7 @@ import { uniform } from "../../modules/policy/policies/uniform.ts";
 import { renderErrorDocs } from "../../scripts/error-docs.ts";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
 import { temporaryFolder } from "../harness/git.ts";
+import { protocols, startModelServer } from "../harness/model-server.ts";
 import { startTestServer } from "../harness/nats-server.ts";
 import { until } from "../harness/until.ts";
 
@@ -95,6 +96,7 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
   PATTERN_INVALID: asked("orchestration:start", { pattern: "compression_tournament", interpreter: "llm" }),
   TOOL_NOT_FOUND: asked("tool:call", { name: "nobody" }),
   TOOL_FAILED: asked("tool:call", { name: "profile_file", arguments: { path: "/nowhere/at/all" } }),
+  MODEL_NOT_CONFIGURED: asked("model:generate", { prompt: "Well?" }),
   DECISION_NOT_FOUND: asked("composition:resolve_decision", { id: "nobody", outcome: "good" }),
   async DECISION_RESOLVED({ ask, codeOf }) {
     const { name } = await created(ask, "decided");
@@ -102,6 +104,25 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
     return codeOf("composition:resolve_decision", { id, outcome: "bad" });
   },
   DECISION_UNKNOWN: asked("policy:outcome", { decision_id: "nobody", reward: 1 }),
+  async OUTCOME_FOREIGN({ ask, codeOf }) {
+    const selection = { slot: "lamp", candidates: [{ id: "red" }] };
+    const { decision_id } = await ask<{ decision_id: string }>("policy:select", selection, { "ce-source": "alice" });
+    return codeOf("policy:outcome", { decision_id, reward: 1 }, { "ce-source": "bob" });
+  },
+  POLICY_UNKNOWN: asked("policy:select", { slot: "lamp", candidates: [{ id: "red" }], policy: "oracle" }),
+  POLICY_NOT_SERVING: asked("policy:select", { slot: "lamp", candidates: [{ id: "red" }], policy: "kto" }),
+  PROMOTION_REFUSED: asked("policy:promote", { slot: "lamp", policy: "uniform" }),
+  async SLOT_FROZEN({ ask, codeOf }) {
+    await ask("policy:freeze", { slot: "cold" });
+    return codeOf("policy:promote", { slot: "cold", policy: "uniform" });
+  },
+  ROLLBACK_IMPOSSIBLE: asked("policy:rollback", { slot: "lamp" }),
+  EXPERIMENT_NOT_FOUND: asked("experiment:stop", { name: "nobody" }),
+  async EXPERIMENT_EXISTS({ ask, codeOf }) {
+    const experiment = { name: "twice", variants: ["one", "other"] };
+    await ask("experiment:start", experiment);
+    return codeOf("experiment:start", experiment);
+  },
   async POLICY_STATE_INVALID() {
     const load = async () => uniform.load(new Uint8Array(9), { spec: defaultSpec, seed: 1 });
     return codeIn(await load().catch((error: unknown) => error));
@@ -224,6 +245,22 @@ test("a run that was stopped in a step ends with STEP_OUTCOME_UNKNOWN, and with 
     const { error } = await daemon.ask<{ error?: { code: string } }>("orchestration:status", { run_id, wait: 20 });
     assert.equal(error?.code, expected);
     provoked.add(expected);
+  }
+});
+
+test("a model that is overloaded, refuses or does not fit the schema ends in a code of its own", async (t) => {
+  const answers = { MODEL_UNAVAILABLE: { status: 503 }, MODEL_REFUSED: { status: 401 }, MODEL_ANSWER_INVALID: {} } as const;
+  const server = await startModelServer(({ model }) => {
+    const answer = answers[model as keyof typeof answers];
+    return "status" in answer ? { error: { message: "no" }, ...answer } : { content: "Perhaps." };
+  });
+  t.after(() => server[Symbol.asyncDispose]());
+  const modelAt = (model: string) => ({ ...protocols.openai_compatible(server.url), model, attempts: 1 });
+  const models = Object.fromEntries(Object.keys(answers).map((code) => [code.toLowerCase(), modelAt(code)]));
+  await using daemon = await startTestDaemon({ config: { sections: { models } } });
+  for (const code of Object.keys(answers)) {
+    assert.equal(await daemon.codeOf("model:generate", { model: code.toLowerCase(), prompt: "Well?", schema: { type: "object" } }), code);
+    provoked.add(code);
   }
 });
 

@@ -1,0 +1,89 @@
+/** Asks until a model answers: attempts with growing pauses, then its fallbacks; places that keep failing are passed over. */
+import { setTimeout as pause } from "node:timers/promises";
+import { CodedError } from "../../daemon/errors.ts";
+import { type Attempt, attempt, type Turn } from "./attempt.ts";
+import type { Breaker } from "./breaker.ts";
+import { type Failure, modelError } from "./failure.ts";
+import { keyOf, placeOf } from "./providers.ts";
+import type { ModelSettings, ModelsSection } from "./settings.ts";
+
+export interface Asking extends Omit<Attempt, "settings"> {
+  readonly models: ModelsSection;
+  readonly breaker: Breaker;
+  /** Told of each failure. */
+  onFailure(model: string, failure: Failure): void;
+}
+
+export interface Answered {
+  readonly turn: Turn;
+  /** The name of the model that answered. */
+  readonly model: string;
+  /** Requests that were made, with those that failed. */
+  readonly attempts: number;
+}
+
+/** Milliseconds. */
+const firstPause = 500;
+const longestPause = 20_000;
+/** A provider that wants more patience than this is passed over. */
+const longestRetryAfter = 60_000;
+
+/** @throws CodedError MODEL_NOT_CONFIGURED, MODEL_UNAVAILABLE, MODEL_REFUSED; the reason of the signal */
+export async function askPatiently(asking: Asking): Promise<Answered> {
+  const { models, request } = asking;
+  const first = models[request.model];
+  if (first === undefined) throw notConfigured(request.model, models);
+  const failures: (Failure & { model: string })[] = [];
+  let attempts = 0;
+  for (const model of [request.model, ...first.fallbacks]) {
+    const settings = models[model] as ModelSettings;
+    for await (const result of attemptsAt(settings, asking)) {
+      if (result.isRequest) attempts++;
+      if (result.outcome.kind === "turn") return { turn: result.outcome, model, attempts };
+      failures.push({ ...result.outcome, model });
+      asking.onFailure(model, result.outcome);
+    }
+  }
+  throw modelError(failures);
+}
+
+interface Result {
+  readonly outcome: Turn | Failure;
+  /** Was the provider asked at all? */
+  readonly isRequest: boolean;
+}
+
+/** What one model makes of it, until it answered or is not to be asked again. */
+async function* attemptsAt(settings: ModelSettings, { breaker, signal, ...asking }: Asking): AsyncGenerator<Result> {
+  const { missing } = keyOf(settings);
+  if (missing !== undefined) {
+    const message = `its key is missing: set ${missing} in the environment of the daemon`;
+    return yield { outcome: { kind: "unconfigured", message }, isRequest: false };
+  }
+  const place = placeOf(settings);
+  for (let round = 1; round <= settings.attempts; round++) {
+    if (!breaker.admits(place)) {
+      const message = `${place} failed several times in a row and is left alone for a while`;
+      return yield { outcome: { kind: "passing", message }, isRequest: false };
+    }
+    const outcome = await attempt({ ...asking, settings, signal });
+    // Who refuses answers, so the place is well.
+    if (outcome.kind === "passing") breaker.failed(place);
+    else breaker.succeeded(place);
+    yield { outcome, isRequest: true };
+    if (outcome.kind !== "passing" || round === settings.attempts) return;
+    const wait = outcome.retryAfter ?? jittered(firstPause * 2 ** (round - 1));
+    if (wait > longestRetryAfter) return;
+    await pause(wait, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}
+
+/** Half of it to all of it, so that many who failed together do not come back together. */
+const jittered = (milliseconds: number): number => Math.min(longestPause, milliseconds) * (0.5 + Math.random() / 2);
+
+function notConfigured(model: string, models: ModelsSection): CodedError {
+  const configured = Object.keys(models);
+  const advice = 'Add it to the section "models" of reprise.yaml, such as `models: {default: {provider: openai, model: NAME}}`.';
+  const others = configured.length === 0 ? "" : ` Configured: ${configured.join(", ")}.`;
+  return new CodedError("MODEL_NOT_CONFIGURED", `There is no model "${model}". ${advice}${others}`, { model, configured });
+}
