@@ -30,13 +30,19 @@ export interface Purse {
 }
 
 export interface Account extends Purse {
+  /** By the run and all below it. */
   readonly used: Spend;
+  /** By the run itself. */
+  readonly own: Spend;
   /** @throws CodedError RUN_LIMIT_EXCEEDED when more was spent than this account, or one above it, allows */
   assertWithin(): void;
   /** A purse of this account that also counts for itself. */
   purse(): Purse & { readonly spent: Spend };
-  /** The account of a run that this one's run started. */
-  open(limits: AccountLimits, used: Spend): Account;
+  /**
+   * The account of a run that this one's run started.
+   * @param own what that run itself has spent before, below: what the runs below it that ended have
+   */
+  open(limits: AccountLimits, own?: Spend, below?: Spend): Account;
 }
 
 export type AccountLimits = Pick<Limits, keyof Spend>;
@@ -44,8 +50,8 @@ export type AccountLimits = Pick<Limits, keyof Spend>;
 export const nothing: Spend = { tokens: 0, cost: 0 };
 const kinds = ["tokens", "cost"] as const;
 
-export function openAccount(limits: AccountLimits, used: Spend = nothing): Account {
-  return accountWithin([], limits, used, []);
+export function openAccount(limits: AccountLimits, own: Spend = nothing, below: Spend = nothing): Account {
+  return accountWithin([], limits, { own, below }, []);
 }
 
 /** One account's state; a reservation is noted in each account of a chain. */
@@ -58,13 +64,23 @@ interface Book {
 }
 
 /** @param waiting calls of the whole tree for which too little was left, oldest first */
-function accountWithin(above: readonly Book[], limits: AccountLimits, used: Spend, waiting: (() => void)[]): Account {
-  const own: Book = { limits, used: nothing, reserved: nothing, calls: 0 };
-  const books = [own, ...above];
-  const spend = (actual: Spend) => {
-    for (const book of books) book.used = sum(book.used, actual);
+function accountWithin(
+  above: readonly Book[],
+  limits: AccountLimits,
+  before: { own: Spend; below: Spend },
+  waiting: (() => void)[],
+): Account {
+  const book: Book = { limits, used: nothing, reserved: nothing, calls: 0 };
+  const books = [book, ...above];
+  const add = (actual: Spend) => {
+    for (const one of books) one.used = sum(one.used, actual);
   };
-  spend(used);
+  add(sum(before.own, before.below));
+  let { own } = before;
+  const spend = (actual: Spend) => {
+    own = sum(own, actual);
+    add(actual);
+  };
 
   const assertLeft = () => {
     for (const book of books) {
@@ -99,7 +115,10 @@ function accountWithin(above: readonly Book[], limits: AccountLimits, used: Spen
 
   return {
     get used() {
-      return own.used;
+      return book.used;
+    },
+    get own() {
+      return own;
     },
     reserve,
     spend,
@@ -132,7 +151,7 @@ function accountWithin(above: readonly Book[], limits: AccountLimits, used: Spen
         },
       };
     },
-    open: (childLimits, childUsed) => accountWithin(books, childLimits, childUsed, waiting),
+    open: (childLimits, childOwn = nothing, below = nothing) => accountWithin(books, childLimits, { own: childOwn, below }, waiting),
   };
 }
 

@@ -21,12 +21,10 @@ export function daemonEffects(about: RunInDaemon): Effects {
     switch (effect.kind) {
       case "emit": {
         const { event, data, delay } = effect;
-        return call(
-          "event:emit",
-          { event, id: key, ...(data !== undefined && { data }), ...(delay !== undefined && { delay }) },
-          step,
-          signal,
-        );
+        const request = { event, id: key, ...(data !== undefined && { data }), ...(delay !== undefined && { delay }) };
+        const reply = await call<{ status: string }>("event:emit", request, step, signal);
+        // The event is the record of the step: a replay finds it stored, and gets the same reply.
+        return reply.status === "duplicate" ? { ...reply, status: "emitted" } : reply;
       }
       case "call":
       case "consider":

@@ -6,7 +6,7 @@ import { explain, explanation } from "./explain.ts";
 import { limits } from "./interpreter/limits.ts";
 import { loadPattern, patternOf } from "./pattern.ts";
 import { openRuns, type Runs } from "./runs.ts";
-import { capabilities, identity, runRecord, runState, runStatus, startRequest, stepError, usage } from "./schema.ts";
+import { capabilities, details, identity, rerunRequest, runRecord, runState, runStatus, startRequest, stepError, usage } from "./schema.ts";
 
 const command = commandsOf<Runs>();
 
@@ -23,12 +23,20 @@ export default defineModule<Runs>({
       description: "Starts a run of a pattern, at the pattern's present commit.",
       input: startRequest,
       output: runRecord.extend({ capabilities: capabilities.optional() }),
-      handle({ interpreter, ...request }, { state, caller, meta }) {
+      handle(request, { state, caller, meta }) {
+        const { interpreter } = request;
         if (interpreter !== "scripted") {
           throw new CodedError("PATTERN_INVALID", `The interpreter ${interpreter} is not available yet; use scripted.`, { interpreter });
         }
         return state.start(request, caller, meta);
       },
+    }),
+    "orchestration:rerun": command({
+      description:
+        "Starts a run that takes over the steps of another up to one, and does the rest again, at the same commit of the pattern.",
+      input: rerunRequest,
+      output: runRecord.extend({ capabilities: capabilities.optional() }),
+      handle: (request, { state, caller, meta }) => state.rerun(request, caller, meta),
     }),
     "orchestration:status": command({
       description: "Tells how far a run is; with `wait`, after it ended or that many seconds.",
@@ -39,22 +47,35 @@ export default defineModule<Runs>({
       handle: ({ run_id, wait }, { state, signal }) => state.status(run_id, wait, signal),
     }),
     "orchestration:list": command({
-      description: "Lists runs, the latest first: all open ones and up to 1000 that ended.",
+      description: "Lists runs, the latest first.",
       reads: true,
       input: z.strictObject({
         state: runState.optional(),
         pattern: z.string().optional(),
         agent_id: z.string().optional(),
+        parent_run: z.string().optional(),
         limit: z.number().int().min(1).max(1000).default(100),
       }),
       output: z.object({ runs: z.array(runRecord) }),
-      handle: (filter, { state }) => ({ runs: state.list(filter) }),
+      handle: async (filter, { state, signal }) => ({ runs: await state.catalogue.list(filter, signal) }),
     }),
     "orchestration:cancel": command({
       description: "Ends an open run; of one that ended already it only tells how.",
       input: z.strictObject({ run_id: runId }),
       output: runStatus,
       handle: ({ run_id }, { state, signal }) => state.cancel(run_id, signal),
+    }),
+    "orchestration:pause": command({
+      description: "Lets a run rest: it begins no further step. A run that waits costs nothing, a resting one not even memory.",
+      input: z.strictObject({ run_id: runId }),
+      output: runStatus,
+      handle: ({ run_id }, { state, signal }) => state.pause(run_id, signal),
+    }),
+    "orchestration:resume": command({
+      description: "Lets a paused run go on where it was.",
+      input: z.strictObject({ run_id: runId }),
+      output: runStatus,
+      handle: ({ run_id }, { state, signal }) => state.resume(run_id, signal),
     }),
     "orchestration:journal": command({
       description: "Reads what a run recorded: its start, the intent and the result of each step, its end.",
@@ -69,7 +90,7 @@ export default defineModule<Runs>({
       }),
       output: z.object({ entries: z.array(z.looseObject({ type: z.string() })), cursor: z.string().optional() }),
       async handle({ run_id, limit, cursor }, { state }) {
-        const entries = await state.journal(run_id);
+        const entries = await state.journals.readStored(run_id);
         const end = Number(cursor) + limit;
         return {
           entries: entries.slice(Number(cursor), end).map((entry) => ({ ...entry })),
@@ -92,12 +113,20 @@ export default defineModule<Runs>({
   events: {
     "orchestration:started": {
       description: "A run began.",
-      schema: z.object({ ...identity, inputs: z.record(z.string(), z.unknown()), limits, capabilities: capabilities.optional() }),
+      schema: z.object({
+        ...identity,
+        ...details,
+        inputs: z.record(z.string(), z.unknown()),
+        limits,
+        capabilities: capabilities.optional(),
+      }),
     },
     "orchestration:progressed": {
       description: "A run goes on; at most four times a second.",
       schema: z.object({ ...identity, steps: z.number(), milliseconds: z.number() }),
     },
+    "orchestration:paused": { description: "A run rests until it is resumed.", schema: z.object({ ...identity, usage }) },
+    "orchestration:resumed": { description: "A run that was paused goes on.", schema: z.object({ ...identity, usage }) },
     "orchestration:completed": { description: "A run reached its end.", schema: z.object({ ...ended, result: z.unknown() }) },
     "orchestration:failed": { description: "A run ended with an error.", schema: z.object({ ...ended, error: stepError }) },
     "orchestration:cancelled": { description: "A run was ended by command.", schema: z.object(ended) },

@@ -1,14 +1,17 @@
-/** What is written about a run: the first and last entry of its journal, and its line in the module's state. */
+/** What is written about a run: the entries of its journal, and the events that tell of it. */
 import type { MessageMeta } from "../../daemon/module.ts";
-import type { StepError, StepResult, StepsEntry } from "./interpreter/journal.ts";
+import type { Recorded, StepError, StepsEntry } from "./interpreter/journal.ts";
 import type { Limits } from "./interpreter/limits.ts";
-import type { EndState, PassedJudgement, RunRecord, Usage } from "./schema.ts";
+import type { EndState, Interpreter, Lineage, PassedJudgement, RunRecord, Usage } from "./schema.ts";
 
 /** The first entry: all that a run is played from, so that a resumed run is the same run (invariant 6). */
 export interface StartedEntry {
   readonly type: "started";
+  /** RFC 3339. */
   readonly at: string;
   readonly run_id: string;
+  /** Whoever holds this owner's lease plays the run. */
+  readonly owner: string;
   readonly agent_id?: string;
   readonly parent_run?: string;
   readonly name?: string;
@@ -16,38 +19,99 @@ export interface StartedEntry {
   readonly pattern: string;
   readonly version: string;
   readonly commit: string;
-  readonly interpreter: "scripted";
+  /** The block of logic that is played; absent = `strategy`. */
+  readonly logic?: string;
+  readonly interpreter: Interpreter;
+  readonly model?: string;
   readonly inputs: Readonly<Record<string, unknown>>;
   readonly limits: Limits;
   /** Profile ∩ pattern ∩ parent; undefined = not restricted. */
   readonly capabilities?: readonly string[];
+  readonly lineage?: Lineage;
   readonly cause: Omit<MessageMeta, "id">;
 }
 
-export interface EndedEntry {
+/** Another daemon plays the run from here on: what the earlier one would append is refused. */
+export interface TakenEntry {
+  readonly type: "taken";
+  readonly at: string;
+}
+
+/** The run is not played until it is resumed. */
+export interface PausedEntry extends Partial<Recorded> {
+  readonly type: "paused";
+  readonly at: string;
+  readonly elapsed: number;
+}
+
+export interface ResumedEntry {
+  readonly type: "resumed";
+  readonly at: string;
+}
+
+export interface EndedEntry extends Partial<Recorded> {
   readonly type: "ended";
   readonly at: string;
   readonly state: EndState;
   readonly result?: unknown;
   readonly error?: StepError;
   readonly usage: Usage;
-  /** Of the last steps. */
-  readonly results?: readonly StepResult[];
   /** Judgement points that were passed, each line once. */
   readonly judgements: PassedJudgement[];
 }
 
-export type RunEntry = StartedEntry | StepsEntry | EndedEntry;
+export type RunEntry = StartedEntry | StepsEntry | TakenEntry | PausedEntry | ResumedEntry | EndedEntry;
 
-export const recordOf = (started: StartedEntry, ended?: EndedEntry): RunRecord => ({
-  run_id: started.run_id,
-  ...(started.agent_id && { agent_id: started.agent_id }),
-  ...(started.name && { name: started.name }),
-  pattern: started.pattern,
-  version: started.version,
-  commit: started.commit,
-  state: ended?.state ?? "running",
-  depth: started.depth,
+/** What the journal so far comes to. */
+export interface Played {
+  readonly steps: readonly Recorded[];
+  readonly usage: Usage;
+  readonly isPaused: boolean;
+}
+
+export function playedOf(entries: readonly RunEntry[]): Played {
+  const steps: Recorded[] = [];
+  const usage = { steps: 0, milliseconds: 0, tokens: 0, cost: 0 };
+  let isPaused = false;
+  for (const entry of entries) {
+    if (entry.type === "paused") isPaused = true;
+    if (entry.type === "resumed") isPaused = false;
+    if (entry.type !== "steps" && entry.type !== "paused") continue;
+    usage.milliseconds = entry.elapsed;
+    const { results = [], intents = [] } = entry;
+    steps.push({ results, intents });
+    for (const { tokens = 0, cost = 0 } of results) {
+      usage.steps++;
+      usage.tokens += tokens;
+      usage.cost += cost;
+    }
+  }
+  return { steps, usage, isPaused };
+}
+
+/** Who a run is, in each event that tells of it. */
+export const identityOf = ({ run_id, agent_id, parent_run, pattern, version, commit }: StartedEntry) => ({
+  run_id,
+  ...(agent_id && { agent_id }),
+  ...(parent_run && { parent_run }),
+  pattern,
+  version,
+  commit,
+});
+
+/** What else its record tells. */
+export const detailsOf = ({ owner, name, depth, interpreter, lineage }: StartedEntry) => ({
+  owner,
+  ...(name && { name }),
+  depth,
+  interpreter,
+  ...(lineage && { lineage }),
+});
+
+export const recordOf = (started: StartedEntry, state: RunRecord["state"] = "running", ended?: EndedEntry): RunRecord => ({
+  ...identityOf(started),
+  ...detailsOf(started),
+  state: ended?.state ?? state,
   started_at: started.at,
   ...(ended && { ended_at: ended.at }),
 });
@@ -64,3 +128,5 @@ export const causeOf = ({ run_id, agent_id, cause }: StartedEntry): Omit<Message
 /** Ids of a run's own events are fixed, so that a repetition after a crash is recognised. */
 export const startedEventId = (run: string): string => `${run}/started`;
 export const endedEventId = (run: string): string => `${run}/ended`;
+/** @param entry index in the journal of what the event tells */
+export const changedEventId = (run: string, entry: number): string => `${run}/entry/${entry}`;

@@ -1,12 +1,20 @@
 /** Plays one run from its journal: from the start, or on from where a daemon left it. */
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
+import type { Account } from "./account.ts";
+import { createActivity } from "./activity.ts";
+import { startClock } from "./clock.ts";
+import { assertSize } from "./contents.ts";
 import { daemonEffects } from "./daemon-effects.ts";
+import { inquirer } from "./inquire.ts";
 import { play } from "./interpreter/interpreter.ts";
 import { createJournal, RunLost, stepErrorOf } from "./interpreter/journal.ts";
 import { limitExceeded } from "./interpreter/limits.ts";
-import type { Pattern } from "./pattern.ts";
-import type { EndedEntry, RunEntry, StartedEntry } from "./record.ts";
+import type { Journals } from "./journals.ts";
+import { loadPattern, type Pattern } from "./pattern.ts";
+import { type EndedEntry, playedOf, type RunEntry, type StartedEntry } from "./record.ts";
+import type { DoingNow, Usage } from "./schema.ts";
+import type { EventWatch } from "./watch.ts";
 
 /** Reason of an abort: somebody ended the run. */
 export class Cancelled extends Error {
@@ -18,82 +26,114 @@ export class Suspended extends Error {
   override readonly name = "Suspended";
 }
 
-export interface RunHandle {
-  /** Steps so far, with those that were replayed. */
-  readonly steps: number;
-  /** Milliseconds played so far, by all daemons. */
-  elapsed(): number;
-  stop(reason: Cancelled | Suspended): void;
-  /** The last entry; undefined when the run stays open (suspended, or taken over by another owner). */
-  readonly ended: Promise<EndedEntry | undefined>;
+/** Reason of an abort: the run is to rest until it is resumed. */
+class Paused extends Error {
+  override readonly name = "Paused";
 }
 
-const maximumResultBytes = 512 * 1024;
+/** How the playing ended. */
+export type Rest =
+  | { readonly kind: "ended"; readonly entry: EndedEntry }
+  /** `entry` is the index of what says so in the journal. */
+  | { readonly kind: "paused"; readonly entry: number }
+  /** Somebody else wrote to the journal. */
+  | { readonly kind: "lost" }
+  /** Open: the daemon stops, or cannot go on. */
+  | { readonly kind: "suspended" };
+
+export interface RunHandle {
+  readonly started: StartedEntry;
+  readonly account: Account;
+  /** So far, with what was replayed. */
+  usage(): Usage;
+  doing(): DoingNow[];
+  stop(reason: Cancelled | Suspended | RunLost): void;
+  /** No step begins from now on; those under way, but for waits, go on to their end. */
+  pause(): void;
+  readonly isPausing: boolean;
+  readonly rest: Promise<Rest>;
+}
 
 export interface RunOptions {
   readonly context: ModuleContext;
+  readonly journals: Journals;
   readonly pattern: Pattern;
   /** The journal so far; the first entry is the started one. */
   readonly entries: readonly RunEntry[];
+  /** Sequence of the event that says that it started. */
+  readonly since: number;
+  readonly account: Account;
+  readonly watch: EventWatch;
+  /** Resolves when this daemon may act for the run. @throws RunLost */
+  whenOwned(signal: AbortSignal): Promise<void> | undefined;
   /** Called after each step that was not replayed. */
-  onStep(steps: number): void;
+  onStep(): void;
 }
 
-export function playRun({ context, pattern, entries, onStep }: RunOptions): RunHandle {
+export function playRun({ context, journals, pattern, entries, since, account, watch, whenOwned, onStep }: RunOptions): RunHandle {
   const started = entries[0] as StartedEntry;
-  const recorded = entries.filter((entry) => entry.type === "steps");
-  const before = recorded.at(-1)?.elapsed ?? 0;
-  const replayed = recorded.reduce((count, { results }) => count + results.length, 0);
-  const begun = performance.now();
-  const elapsed = () => Math.round(before + performance.now() - begun);
+  const before = playedOf(entries);
+  const { seconds } = started.limits;
   const abort = new AbortController();
+  const pausing = new AbortController();
+  const clock = startClock(before.usage.milliseconds, seconds * 1000, () => abort.abort(limitExceeded("seconds", seconds)));
+  const activity = createActivity(clock.hold);
+  const effects = daemonEffects({ context, run: started, watch, since });
+  const judgements = new Map<number, { line: number; text: string }>();
   let steps = 0;
 
-  const { seconds } = started.limits;
-  const timer = setTimeout(() => abort.abort(limitExceeded("seconds", seconds)), Math.max(0, seconds * 1000 - before));
   const journal = createJournal({
     store: {
-      read: () => context.journal.read(started.run_id),
-      append: (index, entry) => context.journal.append(started.run_id, index, entry),
+      read: () => journals.read(started.run_id),
+      append: (index, entry) => journals.append(started.run_id, index, entry as RunEntry),
     },
     length: entries.length,
-    steps: recorded,
-    elapsed,
+    steps: before.steps,
+    elapsed: clock.elapsed,
     signal: context.signal,
   });
-  const judgements = new Map<number, { line: number; text: string }>();
+  const usage = () => ({ steps, milliseconds: clock.elapsed(), ...account.own });
 
   async function outcome(): Promise<Pick<EndedEntry, "state" | "result" | "error">> {
     try {
       const result = await play({
+        name: pattern.name,
         strategy: pattern.strategy,
         variables: { ...pattern.variables, ...started.inputs },
-        effects: daemonEffects(context, started),
+        effects,
         expressions: context.expressions,
+        patterns: (name) => loadPattern(context, name, started.commit),
         journal,
         limits: started.limits,
         signal: abort.signal,
+        pausing: pausing.signal,
+        account,
+        whenOwned,
+        inquire: inquirer({ context, run: started, watch, since, activity }),
+        onEffect: (doing) => activity.begin(doing),
         onStep(count) {
           steps = count;
-          if (count > replayed) onStep(count);
+          if (count > before.usage.steps) onStep();
         },
         onJudgement: ({ position: { line }, text }) => judgements.set(line, { line, text }),
       });
-      assertSize(result);
+      assertSize(JSON.stringify(result)?.length ?? 0);
       return { state: "completed", result };
     } catch (error) {
       if (error instanceof Cancelled) return { state: "cancelled" };
       const isOpen =
-        error instanceof Suspended || error instanceof RunLost || (error instanceof CodedError && error.code === "SHUTTING_DOWN");
+        error instanceof Suspended ||
+        error instanceof Paused ||
+        error instanceof RunLost ||
+        (error instanceof CodedError && error.code === "SHUTTING_DOWN");
       if (isOpen) throw error;
       if (!(error instanceof CodedError)) context.log.error({ run: started.run_id, error }, "a run failed by a defect");
       return { state: "failed", error: stepErrorOf(error) };
     }
   }
 
-  async function end(): Promise<EndedEntry | undefined> {
+  async function end(): Promise<Rest> {
     try {
-      const usage = () => ({ steps, milliseconds: elapsed() });
       const reached = await outcome();
       const entry: EndedEntry = {
         type: "ended",
@@ -103,32 +143,39 @@ export function playRun({ context, pattern, entries, onStep }: RunOptions): RunH
         judgements: [...judgements.values()],
       };
       await journal.close(entry);
-      return entry;
+      return { kind: "ended", entry };
     } catch (error) {
-      if (error instanceof RunLost) context.log.warn({ run: started.run_id, error }, "a run has another owner now");
-      else if (abort.signal.aborted || context.signal.aborted) context.log.info({ run: started.run_id }, "a run waits for the next start");
-      else context.log.error({ run: started.run_id, error }, "a run was interrupted; it goes on after a restart");
-      return undefined;
+      return await restAfter(error);
     } finally {
-      clearTimeout(timer);
+      clock[Symbol.dispose]();
     }
   }
 
-  return {
-    get steps() {
-      return steps;
-    },
-    elapsed,
-    stop: (reason) => abort.abort(reason),
-    ended: end(),
-  };
-}
+  async function restAfter(error: unknown): Promise<Rest> {
+    const run = started.run_id;
+    if (error instanceof RunLost) return { kind: "lost" };
+    if (error instanceof Paused) {
+      try {
+        return { kind: "paused", entry: await journal.close({ type: "paused", at: new Date().toISOString(), elapsed: clock.elapsed() }) };
+      } catch (failure) {
+        return await restAfter(failure);
+      }
+    }
+    if (abort.signal.aborted || context.signal.aborted) context.log.info({ run }, "a run waits for the next start");
+    else context.log.error({ run, error }, "a run was interrupted; it goes on after a restart");
+    return { kind: "suspended" };
+  }
 
-function assertSize(result: unknown): void {
-  const bytes = Buffer.byteLength(JSON.stringify(result) ?? "");
-  if (bytes <= maximumResultBytes) return;
-  throw new CodedError("RUN_LIMIT_EXCEEDED", `The result has ${bytes} bytes; ${maximumResultBytes} are allowed. RETURN less.`, {
-    limit: "result_bytes",
-    allowed: maximumResultBytes,
-  });
+  return {
+    started,
+    account,
+    usage,
+    doing: activity.now,
+    stop: (reason) => abort.abort(reason),
+    pause: () => pausing.abort(new Paused()),
+    get isPausing() {
+      return pausing.signal.aborted;
+    },
+    rest: end(),
+  };
 }

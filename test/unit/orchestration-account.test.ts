@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
-import { nothing, openAccount } from "../../modules/orchestration/account.ts";
+import { openAccount } from "../../modules/orchestration/account.ts";
 
 const limits = { tokens: 1_000, cost: 5 };
 const never = () => new AbortController().signal;
@@ -13,7 +13,7 @@ const exceeds = (limit: string) => (error: unknown) =>
 describe("the account of a tree of runs", () => {
   it("is exceeded by one call at most when twenty agents race for the rest", async () => {
     const root = openAccount(limits);
-    const agents = Array.from({ length: 20 }, () => root.open(limits, nothing));
+    const agents = Array.from({ length: 20 }, () => root.open(limits));
     const call = tokens(130);
     const outcomes = await Promise.allSettled(
       agents.map(async (agent) => {
@@ -46,7 +46,7 @@ describe("the account of a tree of runs", () => {
 
   it("names the money when that is used up, also where it was a child that spent it", async () => {
     const root = openAccount(limits);
-    const child = root.open({ tokens: 10, cost: 50 }, nothing);
+    const child = root.open({ tokens: 10, cost: 50 });
     (await child.reserve({ tokens: 1, cost: 1 }, never()))({ tokens: 1, cost: 5 });
     await assert.rejects(child.reserve({ tokens: 1, cost: 1 }, never()), exceeds("cost"));
     await assert.rejects(root.reserve({ tokens: 1, cost: 1 }, never()), exceeds("cost"));

@@ -76,8 +76,8 @@ export interface Journal {
   /** Resolves when no result is pending that a replay might not get again. */
   settle(): Promise<void>;
   flush(): Promise<void>;
-  /** Appends an entry after which the run is not played, with all results before it. */
-  close(entry: object): Promise<void>;
+  /** Appends an entry after which the run is not played, with all results before it. @returns its index */
+  close(entry: object): Promise<number>;
 }
 
 export interface JournalOptions {
@@ -180,11 +180,13 @@ export function createJournal(options: JournalOptions): Journal {
     },
     settle: () => (isUncertain ? flush() : last),
     flush,
-    close: (entry) =>
-      after(async () => {
+    async close(entry) {
+      await after(async () => {
         await writeWhile(() => pendingLength > entryLength);
         await write({ ...entry, ...take() });
-      }),
+      });
+      return length - 1;
+    },
   };
 }
 

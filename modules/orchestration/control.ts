@@ -1,0 +1,120 @@
+/** Tells how a run is, and changes how it goes on: cancel, pause, resume. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { CodedError } from "../../daemon/errors.ts";
+import type { ModuleContext } from "../../daemon/module.ts";
+import type { RunCatalogue } from "./catalogue.ts";
+import { referenceOf } from "./contents.ts";
+import { grown, type Journals } from "./journals.ts";
+import type { Playing } from "./playing.ts";
+import { playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
+import { Cancelled } from "./run.ts";
+import type { RunStatus } from "./schema.ts";
+import { tellChange } from "./telling.ts";
+
+export interface Control {
+  /** @param wait seconds to wait for its end */
+  status(run: string, wait: number, signal: AbortSignal): Promise<RunStatus>;
+  cancel(run: string, signal: AbortSignal): Promise<RunStatus>;
+  pause(run: string, signal: AbortSignal): Promise<RunStatus>;
+  resume(run: string, signal: AbortSignal): Promise<RunStatus>;
+}
+
+export interface ControlOptions {
+  readonly context: ModuleContext;
+  readonly journals: Journals;
+  readonly catalogue: RunCatalogue;
+  readonly playing: Playing;
+}
+
+/** Bytes of a result that a reply carries; of a larger one it tells where it is. */
+const largestResult = 512 * 1024;
+/** Seconds. A run stops at once, but for the append that says so; a pause waits for the steps under way. */
+const patience = 10;
+
+export function createControl({ context, journals, catalogue, playing }: ControlOptions): Control {
+  /** @param wait seconds until it is played no more */
+  async function status(id: string, wait: number, signal: AbortSignal): Promise<RunStatus> {
+    const deadline = performance.now() + wait * 1000;
+    const left = () => (deadline - performance.now()) / 1000;
+    if (playing.find(id) === undefined) await within(left(), playing.recovered(id), signal);
+    for (let run = playing.find(id); run !== undefined && left() > 0; run = playing.find(id)) {
+      await within(left(), run.done, signal);
+      signal.throwIfAborted();
+      await playing.recovered(id);
+    }
+    const run = playing.find(id);
+    if (run === undefined) return statusOf(journals, id);
+    const { handle } = run;
+    const usage = handle.usage();
+    const doing = handle.doing();
+    return { ...recordOf(handle.started), steps: usage.steps, usage, doing, ...(handle.isPausing && { pausing: true }) };
+  }
+
+  async function cancel(id: string, signal: AbortSignal): Promise<RunStatus> {
+    await within(patience, playing.recovered(id), signal);
+    const run = playing.find(id);
+    run?.handle.stop(new Cancelled());
+    if (run !== undefined) return status(id, patience, signal);
+    const now = await status(id, 0, signal);
+    if (now.state !== "paused") return now;
+    const started = (await journals.read(id))[0] as StartedEntry;
+    catalogue.told(await journals.end(started, { state: "cancelled" }));
+    return status(id, 0, signal);
+  }
+
+  async function pause(id: string, signal: AbortSignal): Promise<RunStatus> {
+    await within(patience, playing.recovered(id), signal);
+    playing.find(id)?.handle.pause();
+    return status(id, patience, signal);
+  }
+
+  async function resume(id: string, signal: AbortSignal): Promise<RunStatus> {
+    const now = await status(id, 0, signal);
+    if (now.state !== "paused") return now;
+    if (!playing.leases.holds(now.owner)) {
+      throw new CodedError("RUN_NOT_FOUND", `The run ${id} belongs to another daemon.`, { run_id: id, owner: now.owner });
+    }
+    const entries = await journals.read(id);
+    const resumed = { type: "resumed", at: new Date().toISOString() } as const;
+    if ((await journals.append(id, entries.length, resumed)) === "conflict") throw grown(id);
+    await catalogue.known(signal);
+    catalogue.told(await tellChange(context, entries[0] as StartedEntry, "resumed", now.usage, entries.length));
+    await playing.goOn([...entries, resumed]);
+    return status(id, 0, signal);
+  }
+
+  return { status, cancel, pause, resume };
+}
+
+/** As the journal tells it. */
+async function statusOf(journals: Journals, id: string): Promise<RunStatus> {
+  const entries = await journals.readStored(id);
+  const [started, last] = [entries[0] as StartedEntry, entries.at(-1) as RunEntry];
+  if (last.type !== "ended") {
+    const { usage, isPaused } = playedOf(entries);
+    return { ...recordOf(started, isPaused ? "paused" : "running"), steps: usage.steps, usage };
+  }
+  const reference = referenceOf(last, "result");
+  const isTooLarge = reference !== undefined && reference.bytes > largestResult;
+  const { result, error, judgements, usage } = isTooLarge ? { ...last, result: reference } : await journals.whole(last);
+  return {
+    ...recordOf(started, last.state, last),
+    ...(result !== undefined && { result }),
+    ...(error && { error }),
+    judgements,
+    steps: usage.steps,
+    usage,
+  };
+}
+
+/** Waits for the work, at most so many seconds. */
+async function within(seconds: number, work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  if (seconds <= 0) return;
+  const timeout = new AbortController();
+  const timer = sleep(seconds * 1000, undefined, { signal: AbortSignal.any([timeout.signal, signal]) }).catch(() => {});
+  try {
+    await Promise.race([work, timer]);
+  } finally {
+    timeout.abort();
+  }
+}

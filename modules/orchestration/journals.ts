@@ -1,0 +1,63 @@
+/** The journals of all runs: entries go in with their large contents put by, and come out whole. */
+import { CodedError } from "../../daemon/errors.ts";
+import type { ModuleContext } from "../../daemon/module.ts";
+import { packEntry, unpackEntry } from "./contents.ts";
+import { type EndedEntry, playedOf, type RunEntry, type StartedEntry } from "./record.ts";
+import { tellEnd } from "./telling.ts";
+
+export interface Journals {
+  append(run: string, index: number, entry: RunEntry): Promise<"appended" | "conflict">;
+  /** Empty when there is none. */
+  read(run: string): Promise<RunEntry[]>;
+  /** With references in place of large contents. @throws CodedError RUN_NOT_FOUND */
+  readStored(run: string): Promise<RunEntry[]>;
+  /** A stored entry with its large contents. */
+  whole<Entry extends RunEntry>(entry: Entry): Promise<Entry>;
+  /**
+   * Ends a run that is not being played, unless it has ended, and tells how it did.
+   * @returns the position of the event that tells it
+   * @throws Error when something else was appended meanwhile
+   */
+  end(started: StartedEntry, end: Pick<EndedEntry, "state" | "error">): Promise<number>;
+}
+
+export function openJournals(context: ModuleContext): Journals {
+  const { journal, objects } = context;
+
+  async function append(run: string, index: number, entry: RunEntry): Promise<"appended" | "conflict"> {
+    return journal.append(run, index, await packEntry(objects, entry));
+  }
+
+  const whole = <Entry extends RunEntry>(entry: Entry) => unpackEntry(objects, entry) as Promise<Entry>;
+
+  const read = async (run: string): Promise<RunEntry[]> => Promise.all((await journal.read<RunEntry>(run)).map(whole));
+
+  return {
+    append,
+    read,
+    whole,
+    async readStored(run) {
+      const entries = await journal.read<RunEntry>(run);
+      if (entries.length === 0) throw new CodedError("RUN_NOT_FOUND", `There is no run ${run}.`, { run_id: run });
+      return entries;
+    },
+    async end(started, { state, error }) {
+      const entries = await read(started.run_id);
+      const last = entries.at(-1);
+      if (last?.type === "ended") return tellEnd(context, started, last);
+      const ended: EndedEntry = {
+        type: "ended",
+        at: new Date().toISOString(),
+        state,
+        ...(error && { error }),
+        usage: playedOf(entries).usage,
+        judgements: [],
+      };
+      if ((await append(started.run_id, entries.length, ended)) === "conflict") throw grown(started.run_id);
+      return tellEnd(context, started, ended);
+    },
+  };
+}
+
+/** Somebody else appended between the reading and the appending: read again. */
+export const grown = (run: string): Error => new Error(`the journal of ${run} grew while it was read`);

@@ -1,0 +1,184 @@
+/**
+ * Which runs this daemon may play: each run belongs to an owner, and whoever holds the owner's lease plays its runs.
+ *
+ * 1. A lease is an entry in the state store that its holder writes again every 5 s, by compare-and-set. One that nobody wrote for
+ *    15 s, or that is not there, can be taken over; of several that try, one succeeds.
+ * 2. A daemon holds a lease of its own, and those that it took over. It judges by its own clock alone: that of another holder by
+ *    how long the entry has not changed, its own by when it last began to write.
+ * 3. A daemon that was stopped for longer finds its lease overdue before it does anything else, and taken when it writes.
+ */
+import type { Logger } from "pino";
+import type { StateStore } from "../../daemon/module.ts";
+import { RunLost } from "./interpreter/journal.ts";
+
+export interface LeaseOptions {
+  readonly state: StateStore;
+  readonly log: Logger;
+  /** The owner that this data folder was before, whose process is gone for certain. */
+  readonly former?: string | undefined;
+  newId(): string;
+  /** Owners of open runs, as far as they are known. */
+  ownersOfOpenRuns(): Iterable<string>;
+  /** The runs of this owner are ours from now on. */
+  onGained(owner: string): void;
+  /** They are somebody else's. */
+  onLost(owner: string): void;
+  /** Milliseconds; shorter in tests. */
+  readonly period?: number;
+}
+
+export interface Leases extends AsyncDisposable {
+  /** Owner of the runs that are started here. */
+  readonly owner: string;
+  /** Is the lease held, and not overdue? */
+  holds(owner: string): boolean;
+  /** Resolves when it is. @throws RunLost when another daemon has it; the signal's reason */
+  whenHeld(owner: string, signal: AbortSignal): Promise<void>;
+  /** Writes the lease now, to learn whether it is still held. */
+  confirm(owner: string): Promise<boolean>;
+  /** Takes over now what nobody holds. */
+  check(): Promise<void>;
+}
+
+/** A lease that is held. */
+interface Held {
+  revision: number;
+  /** When the write began that was last confirmed, in milliseconds of the process's clock. */
+  renewed: number;
+}
+
+const periodMilliseconds = 5_000;
+/** Periods after which a lease is overdue. */
+const overduePeriods = 3;
+const keyOf = (owner: string) => `lease.${owner}`;
+
+export async function openLeases(options: LeaseOptions): Promise<Leases> {
+  const { state, log, period = periodMilliseconds } = options;
+  const holder = options.newId();
+  const held = new Map<string, Held>();
+  /** Leases of others: since when each has been as it is. */
+  const seen = new Map<string, { revision: number; since: number }>();
+  const waiting = new Set<() => void>();
+  const lifetime = overduePeriods * period;
+  let beat = 0;
+  let ticking: Promise<void> = Promise.resolve();
+  let isClosed = false;
+
+  async function take(owner: string, revision: number): Promise<boolean> {
+    const begun = performance.now();
+    const taken = await state.put(keyOf(owner), { holder, beat: beat++ }, revision);
+    if (taken !== undefined) held.set(owner, { revision: taken, renewed: begun });
+    return taken !== undefined;
+  }
+
+  /** The runs of a former process of this data folder are ours at once, unless another daemon was faster. */
+  async function takeOwn(): Promise<string> {
+    if (options.former !== undefined) {
+      const revision = (await state.get(keyOf(options.former)))?.revision ?? 0;
+      if (await take(options.former, revision)) return options.former;
+    }
+    const owner = options.newId();
+    await take(owner, 0);
+    return owner;
+  }
+
+  let owner = await takeOwn();
+
+  function lose(lost: string): void {
+    held.delete(lost);
+    log.warn({ owner: lost }, "another daemon has taken over the runs of this one");
+    options.onLost(lost);
+    for (const wake of waiting) wake();
+  }
+
+  async function renew(name: string): Promise<boolean> {
+    const lease = held.get(name);
+    if (lease === undefined) return false;
+    if (await take(name, lease.revision)) {
+      for (const wake of waiting) wake();
+      return true;
+    }
+    // An earlier write of ours may have been stored without an answer.
+    const entry = await state.get<{ holder: string }>(keyOf(name));
+    if (entry?.value.holder === holder && (await take(name, entry.revision))) return true;
+    if (held.get(name) === lease) lose(name);
+    return false;
+  }
+
+  async function takeOverdue(name: string): Promise<void> {
+    const revision = (await state.get(keyOf(name)))?.revision ?? 0;
+    const now = performance.now();
+    const before = seen.get(name);
+    if (revision !== 0 && before?.revision !== revision) {
+      seen.set(name, { revision, since: now });
+      return;
+    }
+    if (before !== undefined && revision !== 0 && now - before.since < lifetime) return;
+    if (!(await take(name, revision))) return;
+    seen.delete(name);
+    log.warn({ owner: name }, "this daemon takes over the runs of another");
+    options.onGained(name);
+  }
+
+  async function tick(): Promise<void> {
+    for (const name of [...held.keys()]) await renew(name);
+    if (!held.has(owner)) {
+      owner = options.newId();
+      await take(owner, 0);
+    }
+    const open = new Set(options.ownersOfOpenRuns());
+    for (const name of open) if (!held.has(name)) await takeOverdue(name);
+    for (const name of held.keys()) if (name !== owner && !open.has(name)) await release(name);
+  }
+
+  async function release(name: string): Promise<void> {
+    held.delete(name);
+    await state.delete(keyOf(name));
+  }
+
+  function check(): Promise<void> {
+    ticking = ticking.then(async () => {
+      if (isClosed) return;
+      await tick().catch((error: unknown) => log.warn({ error }, "the lease of this daemon could not be renewed"));
+    });
+    return ticking;
+  }
+
+  const timer = setInterval(check, period).unref();
+
+  const holds = (name: string): boolean => {
+    const lease = held.get(name);
+    return lease !== undefined && performance.now() - lease.renewed < lifetime;
+  };
+
+  return {
+    get owner() {
+      return owner;
+    },
+    holds,
+    async whenHeld(name, signal) {
+      while (!holds(name)) {
+        signal.throwIfAborted();
+        if (!held.has(name)) throw new RunLost(`the lease of ${name} is held by another daemon`);
+        await new Promise<void>((resolve) => {
+          const wake = () => {
+            waiting.delete(wake);
+            signal.removeEventListener("abort", wake);
+            resolve();
+          };
+          waiting.add(wake);
+          signal.addEventListener("abort", wake, { once: true });
+        });
+      }
+    },
+    confirm: renew,
+    check,
+    async [Symbol.asyncDispose]() {
+      isClosed = true;
+      clearInterval(timer);
+      await ticking;
+      // Who takes over need not wait; while NATS is away it has to.
+      await Promise.all([...held.keys()].map(release)).catch(() => {});
+    },
+  };
+}

@@ -1,0 +1,218 @@
+/**
+ * The runs that this daemon plays: those whose owner's lease it holds.
+ *
+ * 1. An end, and a pause, are told after they are in the journal; again after a restart, if nobody was told.
+ * 2. Nothing is played whose owner's lease is another daemon's (lease.ts); who appends out of turn is refused by the journal.
+ */
+import { CodedError, errorTable } from "../../daemon/errors.ts";
+import type { ModuleContext } from "../../daemon/module.ts";
+import { retry } from "../../daemon/retry.ts";
+import { type Account, openAccount } from "./account.ts";
+import type { RunCatalogue } from "./catalogue.ts";
+import { RunLost, stepErrorOf } from "./interpreter/journal.ts";
+import { grown, type Journals } from "./journals.ts";
+import { type Leases, openLeases } from "./lease.ts";
+import { loadPattern, type Pattern } from "./pattern.ts";
+import { causeOf, identityOf, playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
+import { playRun, type Rest, type RunHandle, Suspended } from "./run.ts";
+import type { RunRecord } from "./schema.ts";
+import { beginningOf, tellChange, tellEnd } from "./telling.ts";
+import { openWatch } from "./watch.ts";
+
+export interface OpenRun {
+  readonly handle: RunHandle;
+  /** Runs that it started. */
+  children: number;
+  /** Resolves when it is not played any more, and everybody was told why. */
+  readonly done: Promise<void>;
+}
+
+export interface Playing extends AsyncDisposable {
+  readonly leases: Leases;
+  /** @param since position in the log at which the run began */
+  play(pattern: Pattern, entries: readonly RunEntry[], since: number): void;
+  /** Plays a run from its journal. */
+  goOn(entries: readonly RunEntry[]): Promise<void>;
+  find(run: string | undefined): OpenRun | undefined;
+  ofAgent(agent: string | undefined): OpenRun | undefined;
+  /** Resolves when it is known of the run whether it is to be played here. */
+  recovered(run: string): Promise<void>;
+  /** Tells something, as often as it takes. */
+  untilTold(run: string, tell: () => Promise<number>): Promise<void>;
+}
+
+export interface PlayingOptions {
+  readonly context: ModuleContext;
+  readonly journals: Journals;
+  readonly catalogue: RunCatalogue;
+}
+
+const progressMilliseconds = 250;
+
+export async function openPlaying({ context, journals, catalogue }: PlayingOptions): Promise<Playing> {
+  const open = new Map<string, OpenRun>();
+  const runOfAgent = new Map<string, string>();
+  /** Runs that were open, on their way to be played again. */
+  const recovering = new Map<string, Promise<void>>();
+  const stopping = new AbortController();
+  const resources = new AsyncDisposableStack();
+  const watch = resources.use(openWatch(context));
+  const leases: Leases = resources.use(
+    await openLeases({
+      state: context.state,
+      log: context.log,
+      former: catalogue.note("owner"),
+      newId: context.newId,
+      ownersOfOpenRuns: () => catalogue.ownersOfOpenRuns(),
+      onGained: (owner) => recover(owner, true),
+      onLost(owner) {
+        for (const { handle } of open.values()) if (handle.started.owner === owner) handle.stop(new RunLost("another daemon plays it"));
+      },
+    }),
+  );
+  catalogue.keep("owner", leases.owner);
+  const known = catalogue.caughtUp.then(() => {
+    recover(leases.owner, false);
+    return leases.check();
+  });
+
+  function play(pattern: Pattern, entries: readonly RunEntry[], since: number): void {
+    const started = entries[0] as StartedEntry;
+    const { run_id, agent_id, owner } = started;
+    let reported = performance.now();
+    const handle: RunHandle = playRun({
+      context,
+      journals,
+      pattern,
+      entries,
+      since,
+      account: accountOf(started, entries),
+      watch,
+      whenOwned: (signal) => (leases.holds(owner) ? undefined : leases.whenHeld(owner, signal)),
+      onStep() {
+        if (performance.now() - reported < progressMilliseconds) return;
+        reported = performance.now();
+        tellProgress(handle);
+      },
+    });
+    if (agent_id !== undefined) runOfAgent.set(agent_id, run_id);
+    const children = entries.length === 1 ? 0 : catalogue.below(run_id).children;
+    open.set(run_id, { handle, children, done: handle.rest.then((rest) => conclude(handle, rest)) });
+  }
+
+  /** Within that of the run that started it, if that is open. */
+  function accountOf(started: StartedEntry, entries: readonly RunEntry[]): Account {
+    const { limits, parent_run, run_id } = started;
+    const parent = find(parent_run)?.handle.account;
+    const openOne = parent?.open ?? openAccount;
+    return entries.length === 1 ? openOne(limits) : openOne(limits, playedOf(entries).usage, catalogue.below(run_id).spent);
+  }
+
+  function tellProgress({ started, usage }: RunHandle): void {
+    const { steps, milliseconds } = usage();
+    context.emit("orchestration:progressed", { ...identityOf(started), steps, milliseconds }, causeOf(started)).catch((error: unknown) => {
+      context.log.warn({ run: started.run_id, error }, "progress could not be reported");
+    });
+  }
+
+  async function conclude(handle: RunHandle, rest: Rest): Promise<void> {
+    const { started } = handle;
+    const { run_id, agent_id, owner } = started;
+    if (rest.kind === "ended") await untilTold(run_id, () => tellEnd(context, started, rest.entry));
+    if (rest.kind === "paused") await untilTold(run_id, () => tellChange(context, started, "paused", handle.usage(), rest.entry));
+    open.delete(run_id);
+    if (agent_id !== undefined) runOfAgent.delete(agent_id);
+    if (rest.kind !== "lost" || stopping.signal.aborted) return;
+    // A write of a process that is gone may have come late: as long as the lease is ours, the run is.
+    if (await leases.confirm(owner).catch(() => false)) recoverRun(recordOf(started), false);
+    else context.log.warn({ run: run_id }, "a run has another owner now");
+  }
+
+  /** While the log cannot be written, the agent and whoever waits must not be left without the news. */
+  async function untilTold(run: string, tell: () => Promise<number>): Promise<void> {
+    const onFailure = (error: unknown) => context.log.warn({ run, error }, "news of a run could not be told yet");
+    await retry(tell, { signal: stopping.signal, onFailure }).then(
+      (seq) => catalogue.told(seq),
+      () => context.log.info({ run }, "the news of a run is told at the next start"),
+    );
+  }
+
+  /** @param isForeign another daemon played the owner's runs, and may believe that it still does */
+  function recover(owner: string, isForeign: boolean): void {
+    for (const record of catalogue.runningOf(owner)) recoverRun(record, isForeign);
+  }
+
+  function recoverRun(record: RunRecord, isForeign: boolean): void {
+    const { run_id } = record;
+    if (open.has(run_id) || recovering.has(run_id)) return;
+    const inTime = recoverInTime(record, isForeign).finally(() => recovering.delete(run_id));
+    recovering.set(run_id, inTime);
+  }
+
+  /** Other modules answer only after all have started; a run that cannot go on yet is tried again. */
+  async function recoverInTime(record: RunRecord, isForeign: boolean): Promise<void> {
+    const onFailure = (error: unknown) => {
+      const isStarting = error instanceof CodedError && error.code === "SHUTTING_DOWN";
+      if (!isStarting) context.log.error({ run: record.run_id, error }, "a run could not be resumed yet");
+    };
+    await retry(() => take(record, isForeign), { signal: stopping.signal, firstPause: 10, onFailure }).catch(() => {});
+  }
+
+  async function take({ run_id, parent_run }: RunRecord, isForeign: boolean): Promise<void> {
+    if (parent_run !== undefined) await recovering.get(parent_run);
+    const entries = await journals.read(run_id);
+    const [started, last] = [entries[0], entries.at(-1)];
+    if (started?.type !== "started" || last === undefined) return endUnbegun(run_id);
+    if (last.type === "ended") return catalogue.told(await tellEnd(context, started, last));
+    if (last.type === "paused")
+      return catalogue.told(await tellChange(context, started, "paused", playedOf(entries).usage, entries.length - 1));
+    if (isForeign) {
+      const taken = { type: "taken", at: new Date().toISOString() } as const;
+      if ((await journals.append(run_id, entries.length, taken)) === "conflict") throw grown(run_id);
+      entries.push(taken);
+    }
+    await goOn(entries);
+  }
+
+  async function goOn(entries: readonly RunEntry[]): Promise<void> {
+    const started = entries[0] as StartedEntry;
+    const pattern = await loadPattern(context, started.pattern, started.commit).catch((error: unknown) => stepErrorOf(error));
+    if ("code" in pattern) {
+      if (errorTable[pattern.code].retryable || pattern.code === "INTERNAL") throw new CodedError(pattern.code, pattern.message);
+      // The pattern is gone, together with the history that it was pinned to.
+      return catalogue.told(await journals.end(started, { state: "failed", error: pattern }));
+    }
+    play(pattern, entries, catalogue.sinceOf(started.run_id) ?? 0);
+  }
+
+  /** The event that it began was stored, and no entry: the daemon was stopped in between, and had answered nobody. */
+  async function endUnbegun(run_id: string): Promise<void> {
+    const started = await beginningOf(context, run_id);
+    if (started === undefined) return;
+    const error = { code: "SHUTTING_DOWN", message: "The daemon stopped before the run began.", details: {} } as const;
+    catalogue.told(await journals.end(started, { state: "failed", error }));
+  }
+
+  function find(run: string | undefined): OpenRun | undefined {
+    return run === undefined ? undefined : open.get(run);
+  }
+
+  return {
+    leases,
+    play,
+    goOn,
+    find,
+    ofAgent: (agent) => (agent === undefined ? undefined : find(runOfAgent.get(agent))),
+    async recovered(run) {
+      await known;
+      await recovering.get(run);
+    },
+    untilTold,
+    async [Symbol.asyncDispose]() {
+      stopping.abort();
+      for (const { handle } of open.values()) handle.stop(new Suspended());
+      await Promise.allSettled([known, ...recovering.values(), ...[...open.values()].map(({ done }) => done)]);
+      await resources.disposeAsync();
+    },
+  };
+}

@@ -1,0 +1,178 @@
+/** Makes runs: new ones, and those that take over the first steps of another. */
+import { intersect } from "../../daemon/capabilities.ts";
+import { CodedError } from "../../daemon/errors.ts";
+import type { Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
+import type { StepsEntry } from "./interpreter/journal.ts";
+import { defaultLimits, type Limits, limitExceeded, thinkingLimits } from "./interpreter/limits.ts";
+import type { Journals } from "./journals.ts";
+import { assertPlayable, loadPattern, type Pattern } from "./pattern.ts";
+import type { OpenRun, Playing } from "./playing.ts";
+import { type RunEntry, recordOf, type StartedEntry } from "./record.ts";
+import { stepsBefore } from "./rerun.ts";
+import type { RerunRequest, RunRecord, StartRequest } from "./schema.ts";
+import { tellStart } from "./telling.ts";
+
+export type StartedRun = RunRecord & { capabilities?: string[] };
+
+export interface Starting {
+  start(request: StartRequest, caller: Caller, meta: MessageMeta): Promise<StartedRun>;
+  rerun(request: RerunRequest, caller: Caller, meta: MessageMeta): Promise<StartedRun>;
+}
+
+export interface StartingOptions {
+  readonly context: ModuleContext;
+  readonly journals: Journals;
+  readonly playing: Playing;
+}
+
+export function createStarting({ context, journals, playing }: StartingOptions): Starting {
+  async function start(request: StartRequest, caller: Caller, meta: MessageMeta): Promise<StartedRun> {
+    const { agent_id, name, model, logic, interpreter, inputs = {} } = request;
+    const pattern = await loadPattern(context, request.pattern);
+    assertPlayable(pattern);
+    const profile = request.profile === undefined ? undefined : await profileCapabilities(context, request.profile);
+    const parent = parentOf(caller, meta);
+    const limits = limitsOf(request, caller, parent);
+    const depth = (parent?.handle.started.depth ?? 0) + 1;
+    if (depth > limits.depth) throw limitExceeded("depth", limits.depth);
+    return begin(
+      pattern,
+      {
+        type: "started",
+        at: new Date().toISOString(),
+        run_id: context.newId(),
+        owner: playing.leases.owner,
+        ...(agent_id && { agent_id }),
+        ...(parent && { parent_run: parent.handle.started.run_id }),
+        ...(name && { name }),
+        depth,
+        pattern: pattern.name,
+        version: pattern.version as string,
+        commit: pattern.commit as string,
+        ...(logic && { logic }),
+        interpreter,
+        ...(model && { model }),
+        inputs,
+        limits,
+        capabilities: [profile, pattern.capabilities, caller.capabilities, request.capabilities].reduce(intersect, undefined),
+        cause: withoutId(meta),
+      },
+      [],
+    );
+  }
+
+  async function rerun({ run_id, from_step, inputs }: RerunRequest, caller: Caller, meta: MessageMeta): Promise<StartedRun> {
+    const entries = await Promise.all((await journals.readStored(run_id)).map(journals.whole));
+    const { agent_id: _, parent_run: __, ...same } = entries[0] as StartedEntry;
+    const at = new Date().toISOString();
+    return begin(
+      await loadPattern(context, same.pattern, same.commit),
+      {
+        ...same,
+        at,
+        run_id: context.newId(),
+        owner: playing.leases.owner,
+        depth: 1,
+        inputs: inputs ?? same.inputs,
+        limits: caller.kind === "agent" ? least(same.limits, defaultLimits) : same.limits,
+        capabilities: [same.capabilities, caller.capabilities].reduce(intersect, undefined),
+        lineage: { run_id, from_step },
+        cause: withoutId(meta),
+      },
+      stepsBefore(entries, from_step).map((steps) => ({ type: "steps", at, elapsed: 0, ...steps })),
+    );
+  }
+
+  function parentOf(caller: Caller, meta: MessageMeta): OpenRun | undefined {
+    const agent = caller.kind === "agent" ? caller.id : undefined;
+    return playing.ofAgent(agent) ?? playing.find(agent) ?? playing.find(meta.run);
+  }
+
+  /** Stores the beginning of a run, then plays it. Durable when it resolves. */
+  async function begin(pattern: Pattern, started: StartedEntry, taken: readonly StepsEntry[]): Promise<StartedRun> {
+    const forget = countChild(playing.find(started.parent_run));
+    try {
+      await playing.leases.whenHeld(started.owner, context.signal);
+      playing.play(pattern, [started, ...taken], await store(started, taken));
+    } catch (error) {
+      forget();
+      // Nobody is told that this run began, so it must not be played after a restart.
+      void playing.untilTold(started.run_id, () => journals.end(started, { state: "cancelled" }));
+      throw error;
+    }
+    return { ...recordOf(started), ...(started.capabilities && { capabilities: [...started.capabilities] }) };
+  }
+
+  /**
+   * Without steps to take over, entry and event are stored side by side. Either alone does no harm: a journal that no event tells
+   * of is never played, and an event without a journal is seen at the restart.
+   */
+  async function store(started: StartedEntry, taken: readonly StepsEntry[]): Promise<number> {
+    const entry = append(started.run_id, 0, started);
+    if (taken.length === 0) {
+      const [journaled, told] = await Promise.allSettled([entry, tellStart(context, started)]);
+      if (journaled.status === "rejected") throw journaled.reason;
+      if (told.status === "rejected") throw told.reason;
+      return told.value;
+    }
+    await entry;
+    for (const [index, steps] of taken.entries()) await append(started.run_id, index + 1, steps);
+    return tellStart(context, started);
+  }
+
+  async function append(run_id: string, index: number, entry: RunEntry): Promise<void> {
+    if ((await journals.append(run_id, index, entry)) === "appended") return;
+    throw new CodedError("RUN_DIVERGED", `There is a journal of ${run_id} already.`, { run_id });
+  }
+
+  return { start, rerun };
+}
+
+/** Only an operator sets more than the defaults: an agent has them, or what the run that it plays in has left. */
+function limitsOf({ interpreter, budget }: StartRequest, caller: Caller, parent: OpenRun | undefined): Limits {
+  const defaults = interpreter === "llm" ? thinkingLimits : defaultLimits;
+  const asked = { ...defaults, ...budget };
+  if (parent !== undefined) return least(asked, leftOf(parent));
+  return caller.kind === "agent" ? least(asked, defaults) : asked;
+}
+
+/** @throws CodedError RUN_LIMIT_EXCEEDED when nothing is left */
+function leftOf({ handle }: OpenRun): Limits {
+  const { limits } = handle.started;
+  const { steps, milliseconds } = handle.usage();
+  const { tokens, cost } = handle.account.used;
+  const left: Limits = {
+    ...limits,
+    // The step that starts a run is under way, and not among those that were finished.
+    steps: limits.steps - steps - 1,
+    seconds: limits.seconds - milliseconds / 1000,
+    tokens: limits.tokens - tokens,
+    cost: limits.cost - cost,
+    // A child of another kind may repeat itself as its own kind may.
+    repeats: Number.POSITIVE_INFINITY,
+  };
+  for (const limit of ["steps", "seconds", "tokens", "cost"] as const) if (left[limit] <= 0) throw limitExceeded(limit, limits[limit]);
+  return left;
+}
+
+/** @returns takes it back @throws CodedError RUN_LIMIT_EXCEEDED */
+function countChild(parent: OpenRun | undefined): () => void {
+  if (parent === undefined) return () => {};
+  const { children } = parent.handle.started.limits;
+  if (parent.children >= children) throw limitExceeded("children", children);
+  parent.children++;
+  return () => {
+    parent.children--;
+  };
+}
+
+const least = (one: Limits, other: Limits): Limits =>
+  Object.fromEntries(Object.entries(one).map(([limit, value]) => [limit, Math.min(value, other[limit as keyof Limits])])) as Limits;
+
+const withoutId = ({ id: _, ...cause }: MessageMeta): Omit<MessageMeta, "id"> => cause;
+
+async function profileCapabilities(context: ModuleContext, profile: string): Promise<readonly string[] | undefined> {
+  const request = { name: profile, unresolved: "keep" };
+  const { data } = await context.call<{ data: { capabilities?: string[] } }>("composition:render", request);
+  return data.capabilities;
+}
