@@ -1,6 +1,6 @@
 /** The branch that HEAD points to: reading it, and moving it by compare-and-set under git's own lock file. */
-import { readFileSync } from "node:fs";
-import { appendFile, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { CodedError } from "../errors.ts";
@@ -68,11 +68,11 @@ export async function moveBranch(files: DurableFiles, gitdir: string, head: Head
   }
   try {
     if (readBranch(gitdir, head.ref) !== head.commit) return false;
-    await rename(lock, join(gitdir, head.ref));
+    renameSync(lock, join(gitdir, head.ref));
     await files.syncFolder(dirname(lock));
     return true;
   } finally {
-    await rm(lock, { force: true });
+    rmSync(lock, { force: true });
   }
 }
 
@@ -85,16 +85,14 @@ export async function createPatiently(files: DurableFiles, path: string, content
 }
 
 /** Appends to the reflog as git does, so that `git reflog` tells of our commits and a torn branch can be found again. */
-export async function appendReflog(gitdir: string, head: Head, info: CommitInfo): Promise<void> {
+export function appendReflog(gitdir: string, head: Head, info: CommitInfo): void {
   const seconds = Math.floor(Date.parse(info.author.time) / 1000);
   const from = head.commit ?? "0".repeat(40);
   const line = `${from} ${info.commit} ${info.author.name} <${info.author.email}> ${seconds} +0000\tcommit: ${info.message.split("\n", 1)[0]}\n`;
   for (const name of ["HEAD", head.ref]) {
     const path = join(gitdir, "logs", name);
-    await appendFile(path, line).catch(async () => {
-      await mkdir(dirname(path), { recursive: true });
-      await appendFile(path, line);
-    });
+    mkdirSync(dirname(path), { recursive: true });
+    appendFileSync(path, line);
   }
 }
 

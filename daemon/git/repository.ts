@@ -153,12 +153,21 @@ export async function openRepository(folder: string, options: { url?: string } =
       if (await workTree.publish(tip, oid, changed, request.files)) {
         sharedHead = undefined;
         const info = describeCommit(oid, commit);
-        await appendReflog(gitdir, tip, info).catch(() => undefined);
+        noteInReflog(tip, info);
         maintainSometimes();
         return info;
       }
     }
     throw new CodedError("REPOSITORY_CONFLICT", "The branch is being moved by others all the time; try again", {});
+  }
+
+  /** The commit is made, with or without a note of it. */
+  function noteInReflog(tip: Head, info: CommitInfo): void {
+    try {
+      appendReflog(gitdir, tip, info);
+    } catch {
+      // The disk is full, for example; the next write says so.
+    }
   }
 
   /** Beside the writes, never in their way: what fails is tried again at the next look. */

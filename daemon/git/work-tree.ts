@@ -5,7 +5,7 @@
  * building on a stale index until `finish` has completed it.
  */
 import { createHash } from "node:crypto";
-import { lstat, readFile, rm } from "node:fs/promises";
+import { lstatSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { CodedError } from "../errors.ts";
 import { createPatiently, type Head, moveBranch, readHead, unavailable } from "./branch.ts";
@@ -60,11 +60,11 @@ export class WorkTree {
     }
     let moved = false;
     try {
-      const index = await this.#readIndex();
-      for (const change of changes) await this.#assertUntouched(change, index);
+      const index = this.#readIndex();
+      for (const change of changes) this.#assertUntouched(change, index);
       moved = await moveBranch(this.#files, this.#gitdir, head, commit);
     } finally {
-      if (!moved) await rm(this.#lock, { force: true });
+      if (!moved) rmSync(this.#lock, { force: true });
     }
     // From here the commit is made. What fails now is completed by `finish`, before the next write or at the next start.
     if (moved) await this.#complete(intent.changes, contents).catch(() => undefined);
@@ -73,21 +73,20 @@ export class WorkTree {
 
   /** Completes what a crash or a full disk left half done; leaves a lock alone that is not ours. */
   async finish(): Promise<void> {
-    const intent = await this.#readIntent();
+    const intent = this.#readIntent();
     if (!intent) return;
     const branchLock = join(this.#gitdir, `${intent.ref}.lock`);
-    const locked = await readFile(branchLock, "utf8").catch(() => "");
-    if (locked.trim() === intent.commit) await rm(branchLock, { force: true });
+    if (readOrEmpty(branchLock).trim() === intent.commit) rmSync(branchLock, { force: true });
 
     const { commit } = readHead(this.#gitdir);
-    const index = await this.#readIndex();
+    const index = this.#readIndex();
     const pending: FileChange[] = [];
     const contents: Record<string, string | null> = {};
     for (const change of intent.changes) {
       const entry = commit && (await this.#objects.entry(commit, change.path));
       const committed = (entry ? entry.oid : null) === change.to;
       const untouched =
-        [change.from, change.to].includes(await this.#blobOf(change.path)) && [change.from, change.to].includes(index.staged(change.path));
+        [change.from, change.to].includes(this.#blobOf(change.path)) && [change.from, change.to].includes(index.staged(change.path));
       if (!committed || !untouched) continue;
       pending.push(change);
       contents[change.path] = change.to && new TextDecoder().decode(await this.#objects.blob(change.to));
@@ -100,23 +99,23 @@ export class WorkTree {
     for (const { path } of changes) {
       const content = contents[path];
       if (typeof content === "string") written.set(join(this.#folder, path), Buffer.from(content));
-      else await rm(join(this.#folder, path), { force: true });
+      else rmSync(join(this.#folder, path), { force: true });
     }
     await this.#files.replaceAll(written);
-    const index = await this.#readIndex();
+    const index = this.#readIndex();
     for (const { path, to } of changes) {
       const file = join(this.#folder, path);
-      const stats = to === null ? undefined : await lstat(file, { bigint: true });
+      const stats = to === null ? undefined : lstatSync(file, { bigint: true });
       // Without file times git compares the content itself: right also when somebody edits the file at this very moment.
       const isSurelyOurs = stats?.size === BigInt(written.get(file)?.length ?? -1);
       index.stage(path, to, isSurelyOurs ? stats : undefined);
     }
     await this.#files.replaceAll(new Map([[join(this.#gitdir, "index"), index.render()]]));
-    await rm(this.#lock, { force: true });
+    rmSync(this.#lock, { force: true });
   }
 
-  async #assertUntouched({ path, from, to }: FileChange, index: IndexFile): Promise<void> {
-    const blob = await this.#blobOf(path);
+  #assertUntouched({ path, from, to }: FileChange, index: IndexFile): void {
+    const blob = this.#blobOf(path);
     const staged = index.staged(path);
     const isOf = (state: string | null) => state === from || state === to;
     if (isOf(blob) && isOf(staged)) return;
@@ -124,26 +123,26 @@ export class WorkTree {
   }
 
   /** Blob id of a file as it stands in the work tree; "special" for what is no ordinary file in an ordinary folder. */
-  async #blobOf(path: string): Promise<string | null> {
+  #blobOf(path: string): string | null {
     const parts = path.split("/");
     for (let depth = 1; depth <= parts.length; depth++) {
-      const stats = await lstat(join(this.#folder, ...parts.slice(0, depth))).catch(ignoreAbsence);
+      const stats = orAbsent(() => lstatSync(join(this.#folder, ...parts.slice(0, depth))));
       if (!stats) return null;
       if (depth < parts.length ? !stats.isDirectory() : !stats.isFile()) return "special";
     }
-    return blobId(await readFile(join(this.#folder, path)));
+    return blobId(readFileSync(join(this.#folder, path)));
   }
 
-  async #readIndex(): Promise<IndexFile> {
+  #readIndex(): IndexFile {
     try {
-      return IndexFile.parse(await readFile(join(this.#gitdir, "index")).catch(ignoreAbsence));
+      return IndexFile.parse(orAbsent(() => readFileSync(join(this.#gitdir, "index"))));
     } catch (cause) {
       throw unavailable((cause as Error).message, cause);
     }
   }
 
-  async #readIntent(): Promise<Intent | undefined> {
-    const text = await readFile(this.#lock, "utf8").catch(() => "");
+  #readIntent(): Intent | undefined {
+    const text = readOrEmpty(this.#lock);
     return text.startsWith('{"program":"reprise"') ? (JSON.parse(text) as Intent) : undefined;
   }
 
@@ -154,7 +153,19 @@ export class WorkTree {
 
 const blobId = (content: Uint8Array): string => createHash("sha1").update(`blob ${content.length}\0`).update(content).digest("hex");
 
-function ignoreAbsence(error: NodeJS.ErrnoException): undefined {
-  if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
-  throw error;
+function orAbsent<Found>(look: () => Found): Found | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
+  }
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
 }

@@ -42,14 +42,15 @@ export const decisionCommands = {
       const run = run_id ?? meta.run;
       const entry = { id, time: new Date().toISOString(), ...given, ...(agent && { agent }), ...(run && { run }) };
       const data = { pattern: composition.name, version: fieldsOf(composition).version, ...entry };
+      await state.projection.keepPace(signal);
       if (wait === undefined) {
-        const { duplicate } = await context.emit(trackedEvent, data, meta, { id });
-        if (!duplicate) state.projection.expect(data);
+        const { duplicate, seq } = await context.emit(trackedEvent, data, meta, { id });
+        if (!duplicate) state.projection.expect(data, seq);
         return { id };
       }
       using recorded = state.projection.waitFor(id, signal);
-      const { duplicate } = await context.emit(trackedEvent, data, meta, { id });
-      if (!duplicate) state.projection.expect(data);
+      const { duplicate, seq } = await context.emit(trackedEvent, data, meta, { id });
+      if (!duplicate) state.projection.expect(data, seq);
       const known = duplicate ? (await recordsOf(state, id))[0] : undefined;
       return { id, commit: known ?? (await recorded.commit) };
     },

@@ -23,6 +23,15 @@ const groupingMilliseconds = 100;
 const decisionsPerCommit = 500;
 /** Decisions are small (32 KB at most, a few hundred bytes as a rule): enough of them for two commits may wait in memory. */
 const prefetch = 1_000;
+/** New decisions wait while git is this far behind the oldest, but not longer than the patience. Milliseconds. */
+const pace = { behind: 200, patience: 500, interval: 10 };
+
+interface UnderWay extends TrackedDecision {
+  /** Place in the log. */
+  readonly seq: number;
+  /** Milliseconds, as of `performance.now()`. */
+  readonly since: number;
+}
 
 export class DecisionProjection implements AsyncDisposable {
   readonly #context: ModuleContext;
@@ -30,7 +39,7 @@ export class DecisionProjection implements AsyncDisposable {
   /** Who waits for the commit of a decision, by its id. */
   readonly #waiters = new Map<string, Set<(commit: string) => void>>();
   /** Decisions that are in the log and not in git yet, as far as they are known. */
-  readonly #underWay = new Map<string, TrackedDecision>();
+  readonly #underWay = new Map<string, UnderWay>();
   /** The last commit in turn. */
   #turn: Promise<unknown> = Promise.resolve();
   #projection: Projection | undefined;
@@ -96,11 +105,24 @@ export class DecisionProjection implements AsyncDisposable {
     return this.#underWay.get(id);
   }
 
-  /** Tells of a decision that the log has just taken. */
-  expect(data: unknown): void {
+  /** Tells of a decision that the log has just taken, at this place. */
+  expect(data: unknown, seq: number): void {
+    if (this.#position && seq <= this.#position.seq) return; // git was faster than the acknowledgement
     const { pattern, version, ...fields } = data as { pattern: string; version: string };
     const entry = decisionEntry.parse(fields);
-    this.#underWay.set(entry.id, { pattern, version, entry });
+    this.#underWay.set(entry.id, { pattern, version, entry, seq, since: performance.now() });
+  }
+
+  /** Holds a new decision back while git is behind, so that the lag stays bounded whatever the disk does. */
+  async keepPace(signal: AbortSignal): Promise<void> {
+    const limit = performance.now() + pace.patience;
+    while (this.#isBehind() && performance.now() < limit) await delay(pace.interval, undefined, { signal });
+  }
+
+  /** While git takes nothing at all, decisions are safe in the log and nobody waits. */
+  #isBehind(): boolean {
+    const [oldest] = this.#underWay.values();
+    return oldest !== undefined && this.#problem === undefined && performance.now() - oldest.since > pace.behind;
   }
 
   /** Waits for the commit with this key; begin before the decision or the outcome is emitted, and dispose of it. */

@@ -2,7 +2,7 @@
 import { setImmediate as giveWay } from "node:timers/promises";
 
 /** Milliseconds that the work keeps the process to itself. */
-const slice = 3;
+const slice = 1;
 const readTogether = 8;
 
 /** Does the work item by item, and lets others have their turn every few milliseconds. */
