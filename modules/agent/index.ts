@@ -1,105 +1,185 @@
 /**
- * The domain `agent`: who plays patterns, what each may do, and how it went.
+ * The domain `agent`: who plays patterns and who works for them, what each may do, what they say to each other, and how it went.
  *
- * Reading order: agents (the records), spawn.
+ * Reading order: wire (requests and events), registry (what is known), spawn, messages, workers and think (how messages are
+ * answered), lifecycle, activity.
  */
 import { z } from "zod";
+import { CodedError } from "../../daemon/errors.ts";
 import { type Call, commandsOf, type Delivered, defineModule, type EventRecord } from "../../daemon/module.ts";
-import { type Agent, type Agents, admit, agent, childrenOf, type Ending, find, finish, placeOf, reachedBy } from "./agents.ts";
-import { settleInTime, spawn, spawnRequest } from "./spawn.ts";
+import { activityOf } from "./activity.ts";
+import { aboutOf, type Home, placeOf } from "./home.ts";
+import { assertMayDirect, endChildren, finish, reachedBy, setPaused, terminate } from "./lifecycle.ts";
+import { answer, broadcast, send } from "./messages.ts";
+import { Profiles } from "./profile.ts";
+import { type AgentRecord, isLiving, Registry } from "./registry.ts";
+import { settle, spawn } from "./spawn.ts";
+import { think } from "./think.ts";
+import * as wire from "./wire.ts";
+import { Workers } from "./workers.ts";
 
-const command = commandsOf<Agents>();
-const agentId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "expected the agent_id of a reply");
-const ended = z.object({ agent_id: z.string(), name: z.string().optional(), run_id: z.string().optional(), parent: z.string().optional() });
-const outcome = ended.extend({ result: z.unknown().optional(), error: z.unknown().optional() });
+const command = commandsOf<Home>();
+const { agentId } = wire;
+const reason = z.string().max(2000).optional();
 
-export default defineModule<Agents>({
+export default defineModule<Home>({
   name: "agent",
-  description: "Spawns agents from profiles, tells about them and ends them.",
+  description: "Spawns agents from profiles, carries their messages, tells about them, holds and ends them.",
   commands: {
     "agent:spawn": command({
       description:
-        "Makes an agent of a profile; with a pattern, it begins to play it. It may do what its profile, its pattern and its parent all allow.",
-      input: spawnRequest,
-      output: z.object({ agent_id: z.string(), run_id: z.string().optional() }),
+        "Makes an agent of a profile, or several; with a pattern, it begins to play it. It may do what its profile, its pattern and its parent all allow.",
+      input: wire.spawnRequest,
+      output: wire.spawnReply,
       handle: spawn,
     }),
     "agent:list": command({
       description: "Lists agents, the latest first.",
       reads: true,
       input: z.strictObject({
-        state: agent.shape.state.optional(),
+        state: wire.agentState.optional(),
         parent: z.string().optional(),
+        group: z.string().optional(),
+        profile: z.string().optional(),
         limit: z.number().int().min(1).max(1000).default(100),
       }),
-      output: z.object({ agents: z.array(agent) }),
-      handle: ({ state, parent, limit }, { state: { agents } }) => ({
-        agents: [...agents.values()]
-          .filter((one) => (state === undefined || one.state === state) && (parent === undefined || one.parent === parent))
+      output: z.object({ agents: z.array(wire.agent) }),
+      handle: ({ limit, ...wanted }, { state: { registry } }) => ({
+        agents: [...registry.agents.values()]
+          .filter((one) => Object.entries(wanted).every(([key, value]) => value === undefined || one[key as keyof AgentRecord] === value))
           .sort((left, right) => (left.agent_id < right.agent_id ? 1 : -1))
-          .slice(0, limit),
+          .slice(0, limit)
+          .map(viewOf),
       }),
     }),
     "agent:info": command({
-      description: "Tells everything about one agent.",
+      description: "Tells everything about one agent, also what it does now.",
       reads: true,
       input: z.strictObject({ agent_id: agentId }),
-      output: agent.extend({ children: z.array(z.string()) }),
-      handle: ({ agent_id }, { state }) => ({
-        ...find(state, agent_id),
-        children: childrenOf(state, agent_id).map((child) => child.agent_id),
-      }),
+      output: wire.agent.extend({ children: z.array(z.string()), doing: wire.activity }),
+      async handle({ agent_id }, { state }) {
+        const found = state.registry.get(agent_id);
+        const children = [...state.registry.agents.values()].filter(({ parent }) => parent === agent_id).map((child) => child.agent_id);
+        return { ...viewOf(found), children, doing: await activityOf(state, found) };
+      },
+    }),
+    "agent:send": command({
+      description: "Sends a message to an agent, or answers one; it is durable when the reply comes.",
+      input: wire.sendRequest,
+      output: wire.sendReply,
+      handle: send,
+    }),
+    "agent:broadcast": command({
+      description: "Sends a message to each of one's children, of a group, of the agents of a profile, or of some agents.",
+      input: wire.broadcastRequest,
+      output: wire.broadcastReply,
+      handle: broadcast,
+    }),
+    "agent:pause": command({
+      description: "Holds an agent and its run; messages to it wait.",
+      input: z.strictObject({ agent_id: agentId, reason }),
+      output: wire.agent,
+      handle: async ({ agent_id, reason }, call) => viewOf(await setPaused(agent_id, true, reason, call)),
+    }),
+    "agent:resume": command({
+      description: "Lets an agent go on that was held.",
+      input: z.strictObject({ agent_id: agentId, reason }),
+      output: wire.agent,
+      handle: async ({ agent_id, reason }, call) => viewOf(await setPaused(agent_id, false, reason, call)),
     }),
     "agent:terminate": command({
       description: "Ends an agent, its run and all its children.",
-      input: z.strictObject({ agent_id: agentId }),
-      output: z.object({ terminated: z.array(z.string()).describe("agents that were active until now, the given one last") }),
-      async handle({ agent_id }, call) {
-        find(call.state, agent_id);
-        return { terminated: await terminate(agent_id, call) };
+      input: z.strictObject({ agent_id: agentId, reason }),
+      output: z.object({ terminated: z.array(z.string()).describe("agents that lived until now, the given one last") }),
+      async handle({ agent_id, reason }, { state: home, caller, meta }) {
+        const found = home.registry.get(agent_id);
+        assertMayDirect(home, found, caller);
+        return { terminated: await terminate(home, found, placeOf(meta, agent_id), reason) };
       },
+    }),
+    "agent:report_claim": command({
+      description: "Notes that a model claims something which no event shows. Interpreters alone report it.",
+      input: wire.claimReport,
+      output: z.object({ reported: z.literal(true) }),
+      handle: reportClaim,
     }),
   },
   events: {
-    "agent:spawned": { description: "An agent came to be.", schema: agent },
-    "agent:completed": { description: "An agent's run reached its end.", schema: outcome },
-    "agent:failed": { description: "An agent's run ended with an error.", schema: outcome },
-    "agent:terminated": { description: "An agent was ended by command.", schema: ended },
+    "agent:spawned": { description: "An agent came to be.", schema: wire.agent },
+    "agent:message_sent": { description: "A message to an agent, or the reply to one.", schema: wire.messageSent },
+    "agent:paused": { description: "An agent is held.", schema: wire.paused },
+    "agent:resumed": { description: "An agent goes on that was held.", schema: wire.paused },
+    "agent:completed": { description: "An agent's run reached its end.", schema: wire.outcome },
+    "agent:failed": { description: "An agent's run ended with an error, or did not begin.", schema: wire.outcome },
+    "agent:terminated": { description: "An agent was ended by command, or with the one that spawned it.", schema: wire.ended },
+    "agent:denied": { description: "An agent tried what it may not do.", schema: wire.denied },
+    "agent:claim_unverified": {
+      description: "A model said that it did something, and no event shows it.",
+      schema: wire.claimUnverified,
+    },
   },
   listens: {
     "orchestration:completed": (event, call) => onRunEnded("completed", event, call),
     "orchestration:failed": (event, call) => onRunEnded("failed", event, call),
     "orchestration:cancelled": (event, call) => onRunEnded("cancelled", event, call),
   },
-  async start(context) {
-    const agents = await context.state.entries<Agent>();
-    for (const one of agents.values()) admit(context, one);
+  async start(context): Promise<Home> {
+    const registry = await Registry.open(context);
+    const profiles = new Profiles(context);
     const stopping = new AbortController();
-    const begun = [...agents.values()].filter(({ state, pattern, run_id }) => state === "active" && pattern !== undefined && !run_id);
-    const settled = Promise.allSettled(begun.map((one) => settleInTime({ agents }, context, one, stopping.signal)));
-    return {
-      agents,
+    const workers = new Workers({
+      context,
+      registry,
+      think: (agent, message, signal) => think({ context, profiles }, agent, message, signal),
+      reply: (message, content) => answer(home, message, content),
+    });
+    const home: Home = {
+      context,
+      registry,
+      profiles,
+      workers,
+      expected: new Map(),
+      replies: new Map(),
+      stopping: stopping.signal,
       async [Symbol.asyncDispose]() {
         stopping.abort();
-        await settled;
+        await Promise.all([settled, workers[Symbol.asyncDispose]()]);
+        await registry[Symbol.asyncDispose]();
       },
     };
+    registry.onMessage = ({ to }) => workers.wake(to);
+    for (const agent_id of registry.pending.keys()) workers.wake(agent_id);
+    const settled = settle(home);
+    return home;
   },
 });
 
-async function onRunEnded(state: keyof typeof reachedBy, { data }: EventRecord, { state: known, context, meta }: Delivered<Agents>) {
-  const { agent_id, run_id, result, error } = data as Ending;
-  if (agent_id !== undefined) await finish(known, context, reachedBy[state], { agent_id, run_id, result, error }, placeOf(meta, agent_id));
+/** Without what only the module itself needs. */
+function viewOf({ place: _place, seq: _seq, charged: _charged, ...view }: AgentRecord) {
+  return view;
 }
 
-/** Children first, so that none outlives the one that answers for it. */
-async function terminate(agent_id: string, call: Call<Agents>): Promise<string[]> {
-  const { state, context, meta } = call;
-  const terminated: string[] = [];
-  for (const child of childrenOf(state, agent_id)) terminated.push(...(await terminate(child.agent_id, call)));
-  const found = find(state, agent_id);
-  if (found.state !== "active") return terminated;
-  if (found.run_id !== undefined) await context.call("orchestration:cancel", { run_id: found.run_id }, { cause: placeOf(meta, agent_id) });
-  await finish(state, context, "terminated", { agent_id, run_id: found.run_id }, placeOf(meta, agent_id));
-  return [...terminated, agent_id];
+/** The end of a run is that of its agent, and of the agents that it spawned. */
+async function onRunEnded(state: keyof typeof reachedBy, { data }: EventRecord, { state: home, meta }: Delivered<Home>): Promise<void> {
+  const { agent_id, run_id, result, error } = data as { agent_id?: string; run_id: string; result?: unknown; error?: unknown };
+  const { id: _, ...place } = meta;
+  await endChildren(home, run_id, place);
+  if (agent_id === undefined) return;
+  // A run that the agent's own run started is played in its name too, and ends nobody.
+  const own = home.registry.agents.get(agent_id)?.run_id;
+  if (own === undefined || own === run_id) await finish(home, agent_id, reachedBy[state], { result, error }, placeOf(meta, agent_id));
+}
+
+async function reportClaim(claim: z.output<typeof wire.claimReport>, { state: home, context, caller, meta }: Call<Home>) {
+  if (caller.kind !== "module" || caller.id !== "orchestration") {
+    throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not use agent:report_claim: interpreters alone do`, {
+      caller: caller.id,
+      target: "agent:report_claim",
+    });
+  }
+  const known = home.registry.agents.get(claim.agent_id);
+  const reason = "The model says so, and no event of this run shows it.";
+  const event = { ...(known && isLiving(known) && aboutOf(known)), ...claim, reason };
+  await context.emit("agent:claim_unverified", event, placeOf(meta, claim.agent_id), { id: `${meta.id}/claim` });
+  return { reported: true as const };
 }

@@ -1,131 +1,240 @@
-/** Making an agent, and undoing what a failure or a stop of the daemon left half made. */
-import { z } from "zod";
+/**
+ * Making agents. An agent is one event, `agent:spawned`; with a pattern, its run begins after it. What a stop of the daemon cut
+ * short goes on at the next start: an agent that was told of begins its run.
+ */
+import type { z } from "zod";
 import { intersect } from "../../daemon/capabilities.ts";
 import { CodedError } from "../../daemon/errors.ts";
-import type { Call, Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
+import type { Call, Caller } from "../../daemon/module.ts";
 import { retry } from "../../daemon/retry.ts";
-import { type Agent, type Agents, finish, forget, type Known, keep, placeOf, reachedBy } from "./agents.ts";
+import { type Home, placeOf } from "./home.ts";
+import { finish } from "./lifecycle.ts";
+import type { Profile } from "./profile.ts";
+import { type AgentRecord, isLiving } from "./registry.ts";
+import { type Agent, agentLimits, type spawnReply, type spawnRequest } from "./wire.ts";
 
-export const spawnRequest = z.strictObject({
-  profile: z.string(),
-  pattern: z.string().optional(),
-  task: z.string().optional().describe("given to the pattern as the variable task"),
-  inputs: z.record(z.string(), z.unknown()).optional(),
-  interpreter: z.enum(["scripted", "llm", "hybrid"]).optional(),
-  model: z.string().optional().describe("for the interpreters that think"),
-  budget: z.record(z.string(), z.unknown()).optional(),
-  capabilities: z.array(z.string()).optional().describe("allows less than the profile does"),
-  name: z.string().max(200).optional(),
-});
 type SpawnRequest = z.output<typeof spawnRequest>;
+type SpawnReply = z.output<typeof spawnReply>;
+interface Spawned {
+  readonly agent_id: string;
+  readonly run_id?: string;
+  readonly name?: string;
+}
 
-/** Durable when it resolves; a failure leaves no agent and no run behind. */
-export async function spawn(
+/** @throws CodedError RUN_LIMIT_EXCEEDED, COMPOSITION_NOT_FOUND, COMPOSITION_INVALID, what the run's start met with */
+export async function spawn(request: SpawnRequest, call: Call<Home>): Promise<SpawnReply> {
+  const { state: home, caller } = call;
+  const parent = caller.kind === "agent" ? caller.id : undefined;
+  const profile = await home.profiles.current(request.profile);
+  const count = request.count ?? 1;
+  using _expected = expect(home, parent, count);
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: count }, (_, index) => spawnOne(numbered(request, index + 1), index + 1, profile, call)),
+  );
+  const failure = outcomes.find((outcome) => outcome.status === "rejected");
+  const spawned = outcomes.filter((outcome) => outcome.status === "fulfilled").map(({ value }) => value);
+  if (failure !== undefined) {
+    for (const { agent_id } of spawned)
+      await finish(home, agent_id, "terminated", { reason: "one of its group could not be spawned" }, placeOf(call.meta, agent_id));
+    throw failure.reason;
+  }
+  const [first] = spawned as [Spawned];
+  if (request.count === undefined) return { ...first, ...(request.group && { group: request.group }) };
+  return { ...first, ...(request.group && { group: request.group }), agents: spawned };
+}
+
+const numbered = ({ count, ...request }: SpawnRequest, number: number): SpawnRequest =>
+  count === undefined ? request : { ...request, name: `${request.name ?? request.group ?? "agent"}-${number}` };
+
+/** Counts agents that are being spawned as their parent's children. @throws CodedError RUN_LIMIT_EXCEEDED */
+function expect({ registry, expected }: Home, parent: string | undefined, count: number): Disposable {
+  if (parent === undefined) return { [Symbol.dispose]: () => {} };
+  const { children, depth } = registry.agents.get(parent)?.limits ?? agentLimits.parse({});
+  const already = expected.get(parent) ?? 0;
+  if (registry.countChildren(parent) + already + count > children) throw beyond("children", children, parent);
+  if (depthOf(registry.agents.get(parent)) + 1 > depth) throw beyond("depth", depth, parent);
+  expected.set(parent, already + count);
+  return {
+    [Symbol.dispose]() {
+      const left = (expected.get(parent) ?? 0) - count;
+      if (left > 0) expected.set(parent, left);
+      else expected.delete(parent);
+    },
+  };
+}
+
+/** A run that no agent plays stands where an agent would. */
+const depthOf = (parent: AgentRecord | undefined): number => parent?.depth ?? 1;
+
+const beyond = (limit: string, allowed: number, agent_id: string) =>
+  new CodedError("RUN_LIMIT_EXCEEDED", `The agent ${agent_id} reached its limit of ${allowed} ${limit}.`, { limit, allowed, agent_id });
+
+async function spawnOne(
   request: SpawnRequest,
-  { state, context, caller, meta }: Call<Agents>,
-): Promise<{ agent_id: string; run_id?: string }> {
-  const profile = await loadProfile(context, request.profile);
+  number: number,
+  profile: Profile,
+  { state: home, context, caller, meta }: Call<Home>,
+): Promise<Spawned> {
   const agent_id = context.newId();
+  const place = placeOf(meta, agent_id);
+  const record = recordOf(agent_id, `${meta.id}/${number}`, request, profile, home, caller);
+  const { seq, duplicate } = await context.emit("agent:spawned", record, place, { id: `${record.request}/spawned` });
+  if (!duplicate) home.registry.apply({ type: "agent:spawned", data: record, time: record.spawned_at, seq }, place);
+  const spawned = duplicate ? earlier(home, record.request) : home.registry.get(agent_id);
+  const run_id = spawned.run_id ?? (spawned.pattern === undefined ? undefined : await begin(home, spawned, !duplicate));
+  return { agent_id: spawned.agent_id, ...(run_id && { run_id }), ...(spawned.name && { name: spawned.name }) };
+}
+
+function recordOf(agent_id: string, request_id: string, request: SpawnRequest, profile: Profile, home: Home, caller: Caller): Agent {
+  const { name, group, pattern, task, inputs, interpreter, budget, model } = request;
+  const parent = caller.kind === "agent" ? home.registry.agents.get(caller.id) : undefined;
   const capabilities = [profile.capabilities, caller.capabilities, request.capabilities].reduce(intersect, undefined);
-  const spawned: Agent = {
+  const approval = [...new Set([...(profile.approval ?? []), ...(parent?.approval ?? [])])];
+  const thinksWith = model ?? profile.model;
+  return {
     agent_id,
-    ...(request.name && { name: request.name }),
+    ...(name && { name }),
+    ...(group && { group }),
     profile: request.profile,
     profile_commit: profile.commit,
     ...(caller.kind === "agent" && { parent: caller.id }),
-    ...(request.pattern && { pattern: request.pattern }),
-    ...(request.task && { task: request.task }),
+    depth: caller.kind === "agent" ? depthOf(parent) + 1 : 1,
+    ...(pattern && { pattern }),
+    ...(task && { task }),
+    ...(thinksWith && { model: thinksWith }),
     state: "active",
     ...(capabilities && { capabilities: [...capabilities] }),
+    ...(approval.length > 0 && { approval }),
+    limits: limitsOf(budget, caller.kind === "agent" ? (parent?.limits ?? agentLimits.parse({})) : undefined),
+    ...(profile.outlives_parent && { outlives_parent: profile.outlives_parent }),
     spawned_at: new Date().toISOString(),
+    ...(inputs && { inputs }),
+    ...(interpreter && { interpreter }),
+    ...(budget && { budget }),
+    request: request_id,
   };
-  await keep(state, context, spawned);
-  let run: StartedRun | undefined;
-  try {
-    if (request.pattern !== undefined) run = await startRun(state, spawned, request, context, caller, meta);
-    const playing = { ...spawned, ...(run && { run_id: run.run_id }), ...(run?.capabilities && { capabilities: run.capabilities }) };
-    await context.emit("agent:spawned", playing, placeOf(meta, agent_id));
-    // A short run may have ended by now, and its end been noted.
-    const { state: reached, ended_at } = state.agents.get(agent_id) ?? spawned;
-    await keep(state, context, { ...playing, state: reached, ...(ended_at && { ended_at }) });
-    return { agent_id, ...(run && { run_id: run.run_id }) };
-  } catch (error) {
-    // What cannot be undone now is settled at the next start.
-    await Promise.allSettled([forget(state, context, agent_id), run && cancelRun(context, run.run_id, placeOf(meta, agent_id))]);
-    throw error;
-  }
 }
 
-/** A run that nobody was told of must not play on. It stops even where its end cannot be recorded at present. */
-async function cancelRun(context: ModuleContext, run_id: string, cause: Partial<MessageMeta>): Promise<void> {
-  await context.call("orchestration:cancel", { run_id }, { cause }).catch((error: unknown) => {
-    context.log.warn({ run: run_id, error }, "the run of an agent that could not be spawned did not say that it ended");
+/** Only an operator sets more than the defaults; an agent's agent has at most what it has itself. */
+function limitsOf(budget: SpawnRequest["budget"], parent: Agent["limits"] | undefined): Agent["limits"] {
+  const { children, depth, tokens } = budget ?? {};
+  const read = agentLimits.safeParse({
+    ...(children !== undefined && { children }),
+    ...(depth !== undefined && { depth }),
+    ...(tokens !== undefined && { tokens }),
   });
-}
-
-/** Ends an agent whose spawn a stop of the daemon cut short; repeated, since other modules answer only after all have started. */
-export async function settleInTime(known: Known, context: ModuleContext, one: Agent, signal: AbortSignal): Promise<void> {
-  const onFailure = (error: unknown) => {
-    const isStarting = error instanceof CodedError && error.code === "SHUTTING_DOWN";
-    if (!isStarting) context.log.warn({ agent: one.agent_id, error }, "an agent that was being spawned could not be settled yet");
-  };
-  await retry(() => settle(known, context, one), { signal, firstPause: 10, onFailure });
-}
-
-/** The daemon stopped while it spawned this agent, and answered nobody: the run is cancelled, or never began. */
-async function settle(known: Known, context: ModuleContext, { agent_id }: Agent): Promise<void> {
-  const place = { agent: agent_id };
-  const { runs } = await context.call<{ runs: { run_id: string }[] }>("orchestration:list", { agent_id });
-  for (const { run_id } of runs) {
-    const { state, result, error } = await context.call<RunEnd>("orchestration:cancel", { run_id }, { cause: place });
-    if (state === "running") throw new CodedError("REQUEST_TIMEOUT", `The run ${run_id} has not ended yet.`, { run_id });
-    await finish(known, context, reachedBy[state], { agent_id, run_id, result, error }, place);
+  if (!read.success) {
+    const [issue] = read.error.issues;
+    throw new CodedError("REQUEST_INVALID", `agent:spawn: budget.${issue?.path.join(".")}: ${issue?.message}`, {});
   }
-  const error = { code: "SHUTTING_DOWN", message: "The daemon stopped before the agent's run began." };
-  await finish(known, context, "failed", { agent_id, error }, place);
+  if (parent === undefined) return read.data;
+  return {
+    children: Math.min(read.data.children, parent.children),
+    depth: Math.min(read.data.depth, parent.depth),
+    tokens: Math.min(read.data.tokens, parent.tokens),
+  };
 }
 
-/** Reply of `orchestration:cancel`, as far as it is used here. */
-interface RunEnd {
-  readonly state: "running" | keyof typeof reachedBy;
-  readonly result?: unknown;
-  readonly error?: unknown;
+/** The agent that this request has made before. */
+function earlier({ registry }: Home, request: string): AgentRecord {
+  for (const one of registry.agents.values()) if (one.request === request) return one;
+  throw new CodedError("AGENT_NOT_FOUND", "The agent that this request made has ended and is not remembered any more.", { request });
 }
 
-interface StartedRun {
-  readonly run_id: string;
-  readonly capabilities?: string[];
+/** Runs that are being started, by agent: whoever repeats the request waits for the same. */
+const beginning = new WeakMap<Home, Map<string, Promise<string>>>();
+
+/**
+ * Starts the agent's run, or finds the one that an earlier attempt started. If it cannot start, the agent has failed.
+ * @param isNew it cannot have a run yet
+ */
+export function begin(home: Home, agent: AgentRecord, isNew = false): Promise<string> {
+  const underWay = beginning.get(home) ?? new Map<string, Promise<string>>();
+  beginning.set(home, underWay);
+  const known = underWay.get(agent.agent_id);
+  if (known !== undefined) return known;
+  const begun = startRun(home, agent, isNew)
+    .catch(async (error: unknown) => {
+      // The daemon stops: the run begins at the next start.
+      if (error instanceof CodedError && error.code === "SHUTTING_DOWN") throw error;
+      void failSurely(home, agent, error);
+      throw error;
+    })
+    .finally(() => underWay.delete(agent.agent_id));
+  underWay.set(agent.agent_id, begun);
+  return begun;
 }
 
-/** The right to spawn is the right to start the run, so the module itself asks; the run is part of the parent's. */
-async function startRun(
-  { agents }: Known,
-  { agent_id, capabilities, parent }: Agent,
-  { pattern, task, inputs, interpreter, budget, name }: SpawnRequest,
-  context: ModuleContext,
-  { kind, id }: Caller,
-  meta: MessageMeta,
-): Promise<StartedRun> {
+async function startRun(home: Home, agent: AgentRecord, isNew: boolean): Promise<string> {
+  const { agent_id, pattern, task, inputs, interpreter, model, budget, capabilities, name, parent, place } = agent;
+  const { context, registry } = home;
+  const earlier = isNew ? [] : (await context.call<{ runs: { run_id: string }[] }>("orchestration:list", { agent_id })).runs;
+  const [known] = earlier;
+  if (known !== undefined) {
+    registry.began(agent_id, known.run_id);
+    return known.run_id;
+  }
   const request = {
     pattern,
     agent_id,
     inputs: { ...(task !== undefined && { task }), ...inputs },
     ...(interpreter && { interpreter }),
+    ...(model && { model }),
     ...(budget && { budget }),
     ...(capabilities && { capabilities }),
     ...(name && { name }),
   };
-  const run = (parent === undefined ? undefined : agents.get(parent)?.run_id) ?? meta.run;
-  const cause = { ...placeOf(meta, agent_id), ...(run && { run }) };
-  // The limits of a run depend on who wants it; what it may do stands in the request.
-  return context.call("orchestration:start", request, { cause, ...(kind === "agent" && { caller: { kind, id } }) });
+  const run = (parent === undefined ? undefined : registry.agents.get(parent)?.run_id) ?? place.run;
+  const cause = { ...place, ...(run && { run }) };
+  // The right to spawn is the right to start the run, so the module itself asks. The run's limits depend on who wants it.
+  const caller = parent === undefined ? undefined : ({ kind: "agent", id: parent } as const);
+  const started = await context.call<{ run_id: string; capabilities?: string[] }>("orchestration:start", request, {
+    cause,
+    ...(caller && { caller }),
+  });
+  registry.began(agent_id, started.run_id, started.capabilities);
+  return started.run_id;
 }
 
-async function loadProfile(context: ModuleContext, name: string): Promise<{ commit: string; capabilities?: string[] }> {
-  const { type, commit, data } = await context.call<{ type: string; commit: string; data: { capabilities?: string[] } }>(
-    "composition:render",
-    { name, unresolved: "keep" },
+/** The run may have begun all the same, such as when its start could not be told: then nobody is to play it on. */
+async function failSurely(home: Home, { agent_id, place }: AgentRecord, error: unknown): Promise<void> {
+  const { context, stopping } = home;
+  const problem = error instanceof CodedError ? error.toBody().error : { code: "INTERNAL", message: String(error), details: {} };
+  const { code, message, details } = problem;
+  const fail = async () => {
+    const { runs } = await context.call<{ runs: { run_id: string; state: string }[] }>("orchestration:list", { agent_id });
+    for (const { run_id, state } of runs) if (state === "running") await context.call("orchestration:cancel", { run_id }, { cause: place });
+    await finish(home, agent_id, "failed", { error: { code, message, details } }, { ...place, agent: agent_id });
+  };
+  const onFailure = (failure: unknown) => context.log.warn({ agent: agent_id, error: failure }, "an agent that failed is told of later");
+  await retry(fail, { signal: stopping, onFailure }).catch(() => {});
+}
+
+/**
+ * Goes on with what a stop of the daemon cut short: runs that have not begun, children and askers of agents that have ended.
+ * Repeated, since other modules answer only after all have started.
+ */
+export async function settle(home: Home): Promise<void> {
+  const { registry, context, stopping } = home;
+  const onFailure = (error: unknown) => {
+    const isStarting = error instanceof CodedError && error.code === "SHUTTING_DOWN";
+    if (!isStarting) context.log.warn({ error }, "an agent could not be settled yet");
+  };
+  const surely = (work: () => Promise<unknown>) => retry(work, { signal: stopping, firstPause: 10, onFailure }).catch(() => {});
+  const all = [...registry.agents.values()];
+  const unbegun = all.filter((one) => isLiving(one) && one.pattern !== undefined && one.run_id === undefined);
+  const gone = all.filter(
+    ({ state, agent_id }) => !isLiving({ state }) && (registry.pending.has(agent_id) || registry.countChildren(agent_id) > 0),
   );
-  if (type !== "profile") throw new CodedError("COMPOSITION_INVALID", `${name} is a ${type}; an agent needs a profile.`, { name, type });
-  return { commit, capabilities: data.capabilities };
+  await Promise.all([
+    ...unbegun.map((one) =>
+      surely(async () => {
+        // A refusal was told as the agent's failure; only what passes is tried again.
+        await begin(home, one).catch((error: unknown) => {
+          if (!(error instanceof CodedError) || error.code === "SHUTTING_DOWN") throw error;
+        });
+      }),
+    ),
+    ...gone.map(({ agent_id, state, place }) => surely(() => finish(home, agent_id, state as "completed", {}, place))),
+  ]);
 }

@@ -8,8 +8,7 @@ import { z } from "zod";
 
 export const agentId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "expected the agent_id of a reply");
 
-/** A capability, or `{capability: approval}`: allowed after a human approved the exact action. */
-export const capability = z.string();
+const capability = z.string();
 
 export const agentState = z.enum(["active", "paused", "completed", "failed", "terminated"]);
 
@@ -19,10 +18,16 @@ const sender = z.string();
 /** An error as it stands in a reply or an event. */
 export const problem = z.object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()).default({}) });
 
+/** What models cost. */
+export const usage = z.object({ tokens: z.number(), cost: z.number().optional().describe("in dollars") });
+
 export const agentLimits = z.strictObject({
   children: z.number().int().min(0).max(1000).default(20).describe("agents of its own at the same time"),
   depth: z.number().int().min(1).max(16).default(4).describe("agents spawned by agents, counted from the first, which has depth 1"),
+  tokens: z.number().int().positive().default(200_000).describe("of its models, for all answers of an agent that plays no pattern"),
 });
+
+const interpreter = z.enum(["scripted", "llm", "hybrid"]);
 
 export const agent = z.object({
   agent_id: z.string(),
@@ -40,9 +45,15 @@ export const agent = z.object({
   capabilities: z.array(capability).optional().describe("absent = not restricted"),
   approval: z.array(capability).optional().describe("those of them that a human has to approve each time"),
   limits: agentLimits,
+  spent: usage.optional().describe("by the answers of an agent that plays no pattern"),
+  outlives_parent: z.literal(true).optional().describe("it goes on when the agent that spawned it ends"),
   spawned_at: z.string(),
   ended_at: z.string().optional(),
   error: problem.optional(),
+  inputs: z.record(z.string(), z.unknown()).optional(),
+  interpreter: interpreter.optional(),
+  budget: z.record(z.string(), z.unknown()).optional(),
+  request: z.string().describe("id of the message that asked for it"),
 });
 export type Agent = z.output<typeof agent>;
 
@@ -51,9 +62,9 @@ export const spawnRequest = z.strictObject({
   pattern: z.string().optional(),
   task: z.string().optional().describe("given to the pattern and the profile as the variable task"),
   inputs: z.record(z.string(), z.unknown()).optional().describe("values of the pattern's and the profile's variables"),
-  interpreter: z.enum(["scripted", "llm", "hybrid"]).optional(),
+  interpreter: interpreter.optional(),
   model: z.string().optional().describe("instead of the profile's"),
-  budget: z.record(z.string(), z.unknown()).optional().describe("limits of its run, and `children` and `depth`"),
+  budget: z.record(z.string(), z.unknown()).optional().describe("limits of its run, and `children`, `depth` and `tokens`"),
   capabilities: z.array(capability).optional().describe("allows less than the profile does"),
   name: z.string().max(200).optional(),
   count: z.number().int().min(1).max(1000).optional().describe("so many of the same, named NAME-1, NAME-2, …"),
@@ -102,6 +113,7 @@ export const messageSent = z.object({
   in_reply_to: z.string().optional(),
   expects_reply: z.boolean().optional(),
   error: problem.optional(),
+  usage: usage.optional().describe("what the answer cost"),
 });
 export type Message = z.output<typeof messageSent>;
 

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
-import { setImmediate as turn } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
 import agent from "../../modules/agent/index.ts";
-import { createStateStore, startModule, type TestHandler, type TestOptions } from "../harness/module-context.ts";
+import { temporaryFolder } from "../harness/git.ts";
+import { MemoryEventLog } from "../harness/memory-log.ts";
+import { startModule, type TestHandler, type TestOptions } from "../harness/module-context.ts";
+import { until } from "../harness/until.ts";
 
 interface Started {
   readonly input: Record<string, unknown>;
@@ -25,6 +28,8 @@ async function start(options: TestOptions & { capabilities?: string[] } = {}) {
         runs.push({ input, cause });
         return { run_id: `run${runs.length}`, capabilities: ["emit:hello:*"] };
       }) as TestHandler,
+      "orchestration:list": () => ({ runs: [] }),
+      "orchestration:status": () => ({ state: "running", line: 3, statement: "AWAIT hello:said", waiting_for: "hello:said" }),
       "orchestration:cancel": (({ run_id }: { run_id: string }) => {
         cancelled.push(run_id);
         return { run_id, state: "cancelled" };
@@ -60,6 +65,7 @@ test("an agent with a pattern starts a run of it, with its task among the inputs
   const info = await module.call("agent:info", { agent_id });
   assert.equal(info.state, "active");
   assert.equal(info.profile_commit, "p1");
+  assert.deepEqual(info.doing, { is: "waiting", run_id, line: 3, statement: "AWAIT hello:said", waiting_for: "hello:said", messages: 0 });
   assert.deepEqual(typesIn(module), ["agent:spawned"]);
 });
 
@@ -87,8 +93,8 @@ for (const [event, state] of [
     await using started = await start();
     const { module } = started;
     const { agent_id, run_id } = await module.call("agent:spawn", { profile: "worker", pattern: "greet" });
-    module.publish(`orchestration:${event}`, { agent_id, run_id, result: { done: 1 }, error: { code: "X" } });
-    while ((await module.call("agent:info", { agent_id })).state === "active") await turn();
+    module.publish(`orchestration:${event}`, { agent_id, run_id, result: { done: 1 }, error: { code: "RUN_ABORTED", message: "no" } });
+    await until(async () => (await module.call("agent:info", { agent_id })).state !== "active", "its end");
     assert.equal((await module.call("agent:info", { agent_id })).state, state);
     assert.equal(module.agents.has(agent_id), false);
     assert.deepEqual(typesIn(module), ["agent:spawned", `agent:${state}`]);
@@ -104,8 +110,18 @@ test("the end of a run is told once, also when it is delivered twice", async () 
   module.publish("orchestration:completed", { agent_id: "nobody", run_id });
   const { agent_id: other } = await module.call("agent:spawn", { profile: "worker", pattern: "greet" });
   module.publish("orchestration:completed", { agent_id: other, run_id: "run2" });
-  while ((await module.call("agent:info", { agent_id: other })).state === "active") await turn();
+  await until(async () => (await module.call("agent:info", { agent_id: other })).state !== "active", "the end of the other");
   assert.equal(typesIn(module).filter((type) => type === "agent:completed").length, 2);
+});
+
+test("a run that no agent plays changes no agent, and ends the agents that it spawned", async () => {
+  await using started = await start();
+  const { module } = started;
+  const { agent_id } = await module.call("agent:spawn", { profile: "worker" }, asAgent("bare-run"));
+  const { seq } = module.publish("orchestration:started", { run_id: "bare-run" });
+  await module.state.registry.reached(seq);
+  module.publish("orchestration:failed", { run_id: "bare-run", error: { code: "RUN_ABORTED", message: "no" } });
+  await until(async () => (await module.call("agent:info", { agent_id })).state === "terminated", "its end");
 });
 
 test("terminate ends the children first, then the agent and its run", async () => {
@@ -122,14 +138,14 @@ test("terminate ends the children first, then the agent and its run", async () =
   assert.deepEqual(typesIn(module).slice(2), ["agent:terminated", "agent:terminated"]);
 });
 
-test("agents are known after a restart, and the router is told of the active ones", async () => {
-  const state = createStateStore();
-  const first = await start({ state });
+test("agents are known after a restart, from the log alone, and the router is told of the living ones", async () => {
+  const log = new MemoryEventLog();
+  const first = await start({ log });
   const { agent_id: active } = await first.module.call("agent:spawn", { profile: "worker" });
   const { agent_id: over } = await first.module.call("agent:spawn", { profile: "worker" });
   await first.module.call("agent:terminate", { agent_id: over });
   await first[Symbol.asyncDispose]();
-  await using second = await start({ state });
+  await using second = await start({ log });
   const { agents } = await second.module.call("agent:list", {});
   assert.deepEqual(
     agents.map(({ agent_id, state }: { agent_id: string; state: string }) => [agent_id, state]),
@@ -142,7 +158,23 @@ test("agents are known after a restart, and the router is told of the active one
   assert.deepEqual((await second.module.call("agent:list", { state: "active" })).agents.length, 1);
 });
 
-test("an agent whose run cannot start never was", async () => {
+test("what an earlier start read of the log is not read again", async (t) => {
+  const folder = await temporaryFolder(t);
+  const log = new MemoryEventLog();
+  const database = join(folder, "agent.sqlite");
+  const first = await start({ log, database });
+  const { agent_id } = await first.module.call("agent:spawn", { profile: "worker" });
+  await until(() => first.module.state.registry.agents.get(agent_id), "the agent");
+  await first.module.call("agent:spawn", { profile: "worker" });
+  await first.module.state.registry.reached(log.records.length);
+  await first[Symbol.asyncDispose]();
+  log.records.length = 0;
+  await using second = await start({ log, database });
+  assert.equal((await second.module.call("agent:list", {})).agents.length, 2);
+  assert.equal((await second.module.call("agent:info", { agent_id })).profile_commit, "p1");
+});
+
+test("an agent whose run cannot start has failed, with the reason", async () => {
   await using started = await start({
     handlers: {
       "orchestration:start": () => {
@@ -152,9 +184,10 @@ test("an agent whose run cannot start never was", async () => {
   });
   const { module } = started;
   await assert.rejects(module.call("agent:spawn", { profile: "worker", pattern: "bad" }), { code: "PATTERN_INVALID" });
-  assert.deepEqual((await module.call("agent:list", {})).agents, []);
-  assert.deepEqual(typesIn(module), []);
-  assert.equal(module.agents.size, 0);
+  await until(() => typesIn(module).length === 2, "the failure");
+  const [{ state, error }] = (await module.call("agent:list", {})).agents;
+  assert.deepEqual([state, error.code, module.agents.size], ["failed", "PATTERN_INVALID", 0]);
+  assert.deepEqual(typesIn(module), ["agent:spawned", "agent:failed"]);
 });
 
 test("a pattern is no profile, and an unknown agent is AGENT_NOT_FOUND", async () => {
@@ -164,56 +197,54 @@ test("a pattern is no profile, and an unknown agent is AGENT_NOT_FOUND", async (
   await assert.rejects(started.module.call("agent:terminate", { agent_id: "nobody" }), { code: "AGENT_NOT_FOUND" });
 });
 
-test("an agent that cannot be told of leaves no run behind", async () => {
+test("an agent that cannot be told of is none, and begins no run", async () => {
   await using started = await start();
-  const { module, cancelled } = started;
+  const { module, runs } = started;
   const append = module.log.append.bind(module.log);
   module.log.append = (event) => {
     if (event.type === "agent:spawned") throw new CodedError("EVENT_LOG_UNAVAILABLE", "full");
     return append(event);
   };
   await assert.rejects(module.call("agent:spawn", { profile: "worker", pattern: "greet" }), { code: "EVENT_LOG_UNAVAILABLE" });
-  assert.deepEqual(cancelled, ["run1"]);
-  assert.deepEqual((await module.call("agent:list", {})).agents, []);
-  assert.equal(module.agents.size, 0);
+  assert.deepEqual([runs, (await module.call("agent:list", {})).agents, module.agents.size], [[], [], 0]);
 });
 
-test("an agent whose daemon died before its run began has failed after the restart, with the reason", async () => {
-  const state = createStateStore();
+test("an agent whose daemon died before its run began begins it after the restart", async () => {
+  const log = new MemoryEventLog();
   const never = () => new Promise(() => {});
-  const first = await start({ state, handlers: { "orchestration:start": never } });
-  void first.module.call("agent:spawn", { profile: "worker", pattern: "greet", name: "Ada" });
-  while ((await state.entries()).size === 0) await turn();
+  const first = await start({ log, handlers: { "orchestration:start": never } });
+  void first.module.call("agent:spawn", { profile: "worker", pattern: "greet", inputs: { name: "Ada" } });
+  await until(() => log.records.length > 0, "the agent");
   await first[Symbol.asyncDispose]();
   let asked = 0;
   const list = () => {
     if (asked++ === 0) throw new CodedError("SHUTTING_DOWN", "starting");
     return { runs: [] };
   };
-  await using second = await start({ state, handlers: { "orchestration:list": list } });
-  const { module } = second;
-  while ((await module.call("agent:list", { state: "active" })).agents.length > 0) await turn();
-  const [{ agent_id, state: reached }] = (await module.call("agent:list", {})).agents;
-  assert.equal(reached, "failed");
-  assert.equal(module.agents.size, 0);
-  const { id, data } = module.log.records.at(-1) ?? assert.fail();
-  assert.equal(id, `${agent_id}/ended`);
-  const error = { code: "SHUTTING_DOWN", message: "The daemon stopped before the agent's run began." };
-  assert.deepEqual(data, { agent_id, name: "Ada", error });
+  await using second = await start({ log, handlers: { "orchestration:list": list } });
+  await until(() => second.runs.length > 0, "the run");
+  assert.deepEqual(second.runs[0]?.input.inputs, { name: "Ada" });
+  const [{ state, run_id }] = (await second.module.call("agent:list", {})).agents;
+  assert.deepEqual([state, run_id], ["active", "run1"]);
 });
 
-test("a run that began for an agent of which nobody was told is cancelled after the restart", async () => {
-  const state = createStateStore();
-  const first = await start({ state });
+test("a run that began before the daemon died is not begun again", async () => {
+  const log = new MemoryEventLog();
+  const first = await start({ log });
   const { agent_id } = await first.module.call("agent:spawn", { profile: "worker", pattern: "greet" });
   await first[Symbol.asyncDispose]();
-  const { run_id: _, ...unfinished } = (await state.get<{ run_id: string }>(agent_id))?.value ?? assert.fail();
-  await state.put(agent_id, unfinished);
-  await using second = await start({ state, handlers: { "orchestration:list": () => ({ runs: [{ run_id: "run1" }] }) } });
-  second.module.publish("orchestration:cancelled", { agent_id, run_id: "run1" });
-  while ((await second.module.call("agent:info", { agent_id })).state === "active") await turn();
-  assert.deepEqual(second.cancelled, ["run1"]);
-  assert.deepEqual(typesIn(second.module), ["agent:terminated"]);
+  await using second = await start({ log, handlers: { "orchestration:list": () => ({ runs: [{ run_id: "run1" }] }) } });
+  await until(async () => (await second.module.call("agent:list", {})).agents[0].run_id, "the run");
+  assert.deepEqual([second.runs.length, (await second.module.call("agent:info", { agent_id })).run_id], [0, "run1"]);
+});
+
+test("a request that is repeated under its id makes one agent and one run", async () => {
+  await using started = await start();
+  const { module, runs } = started;
+  const request = { profile: "worker", pattern: "greet" };
+  const first = await module.call("agent:spawn", request, { meta: { id: "run/7" } });
+  assert.deepEqual(await module.call("agent:spawn", request, { meta: { id: "run/7" } }), first);
+  assert.deepEqual([runs.length, (await module.call("agent:list", {})).agents.length], [1, 1]);
 });
 
 test("the run of an agent's agent is asked for in the name of the one that spawns", async () => {
@@ -228,4 +259,90 @@ test("the run of an agent's agent is asked for in the name of the one that spawn
   await started.module.call("agent:spawn", { profile: "worker", pattern: "greet" }, { caller });
   await started.module.call("agent:spawn", { profile: "worker", pattern: "greet" });
   assert.deepEqual(callers, [{ kind: "agent", id: parent }, undefined]);
+});
+
+const asAgent = (id: string) => ({ caller: { kind: "agent" as const, id, capabilities: ["*"] } });
+
+test("an agent has at most 20 agents of its own at a time, also when it asks for many at once", async () => {
+  await using started = await start();
+  const { module } = started;
+  const { agent_id: parent } = await module.call("agent:spawn", { profile: "worker" });
+  const { agents } = await module.call("agent:spawn", { profile: "worker", count: 19, group: "voters" }, asAgent(parent));
+  assert.deepEqual([agents.length, agents[18].name], [19, "voters-19"]);
+  const outcomes = await Promise.allSettled([1, 2, 3].map(() => module.call("agent:spawn", { profile: "worker" }, asAgent(parent))));
+  assert.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 1);
+  await module.call("agent:terminate", { agent_id: agents[0].agent_id }, asAgent(parent));
+  await module.call("agent:spawn", { profile: "worker" }, asAgent(parent));
+  const error = await module.call("agent:spawn", { profile: "worker" }, asAgent(parent)).catch((refused: CodedError) => refused);
+  assert.deepEqual([error.code, error.details.limit], ["RUN_LIMIT_EXCEEDED", "children"]);
+});
+
+test("agents of agents end at the depth of their limits, and none gets more than its parent has", async () => {
+  await using started = await start();
+  const { module } = started;
+  let { agent_id } = await module.call("agent:spawn", { profile: "worker", budget: { depth: 3 } });
+  for (let depth = 2; depth <= 3; depth++) {
+    ({ agent_id } = await module.call("agent:spawn", { profile: "worker", budget: { depth: 9, children: 1000 } }, asAgent(agent_id)));
+  }
+  const { depth, limits } = await module.call("agent:info", { agent_id });
+  assert.deepEqual([depth, limits.depth, limits.children], [3, 3, 20]);
+  await assert.rejects(module.call("agent:spawn", { profile: "worker" }, asAgent(agent_id)), { code: "RUN_LIMIT_EXCEEDED" });
+});
+
+test("agents that its run spawned end with an agent, but those whose profile says that they go on", async () => {
+  await using started = await start({
+    handlers: {
+      "composition:render": (({ name }: { name: string }) => ({
+        type: "profile",
+        commit: "p1",
+        data: name === "keeper" ? { outlives_parent: true } : {},
+      })) as TestHandler,
+    },
+  });
+  const { module } = started;
+  const { agent_id: parent, run_id } = await module.call("agent:spawn", { profile: "worker", pattern: "greet" });
+  const { agent_id: child } = await module.call("agent:spawn", { profile: "worker" }, asAgent(parent));
+  const { agent_id: keeper } = await module.call("agent:spawn", { profile: "keeper" }, asAgent(parent));
+  module.publish("orchestration:completed", { agent_id: parent, run_id });
+  await until(async () => (await module.call("agent:info", { agent_id: child })).state === "terminated", "the end of the child");
+  assert.equal((await module.call("agent:info", { agent_id: keeper })).state, "active");
+});
+
+test("an agent may hold and end itself and those below it, nobody else", async () => {
+  await using started = await start();
+  const { module } = started;
+  const { agent_id: parent } = await module.call("agent:spawn", { profile: "worker" });
+  const { agent_id: child } = await module.call("agent:spawn", { profile: "worker" }, asAgent(parent));
+  const { agent_id: grandchild } = await module.call("agent:spawn", { profile: "worker" }, asAgent(child));
+  for (const command of ["agent:terminate", "agent:pause"]) {
+    await assert.rejects(module.call(command, { agent_id: parent }, asAgent(child)), { code: "CAPABILITY_DENIED" });
+  }
+  assert.equal((await module.call("agent:pause", { agent_id: grandchild }, asAgent(parent))).state, "paused");
+  assert.deepEqual(await module.call("agent:terminate", { agent_id: child }, asAgent(parent)), { terminated: [grandchild, child] });
+});
+
+test("of agents that have ended, the latest thousand are remembered", async () => {
+  await using started = await start();
+  const { module } = started;
+  for (let index = 0; index < 1_010; index++) {
+    const { agent_id } = await module.call("agent:spawn", { profile: "worker" });
+    await module.call("agent:terminate", { agent_id });
+  }
+  await until(() => module.state.registry.agents.size === 1000, "the oldest to be forgotten");
+});
+
+test("what a model claims is told as unverified by interpreters alone", async () => {
+  await using started = await start();
+  const { module } = started;
+  const { agent_id } = await module.call("agent:spawn", { profile: "worker" });
+  const claim = { agent_id, claim: "I sent the mail", target: "tool:mail" };
+  await assert.rejects(module.call("agent:report_claim", claim), { code: "CAPABILITY_DENIED" });
+  await assert.rejects(module.call("agent:report_claim", claim, { caller: { kind: "module", id: "routing" } }), {
+    code: "CAPABILITY_DENIED",
+  });
+  await module.call("agent:report_claim", claim, { caller: { kind: "module", id: "orchestration" } });
+  assert.deepEqual(
+    module.log.ofType("agent:claim_unverified").map(({ data }) => (data as typeof claim).target),
+    ["tool:mail"],
+  );
 });
