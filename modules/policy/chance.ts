@@ -1,4 +1,8 @@
+/** Randomness: the system's for choices that must not be foreseen, seeded for all that must come out the same again. */
 import { randomBytes } from "node:crypto";
+
+/** Uniform in [0, 1). */
+export type Random = () => number;
 
 /** The index on whose share of [0, 1) the number falls. */
 export function draw(probabilities: readonly number[], number: number): number {
@@ -12,4 +16,28 @@ export function draw(probabilities: readonly number[], number: number): number {
 }
 
 /** 48 bits of the system's randomness, uniform in [0, 1). */
-export const systemRandom = () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
+export const systemRandom: Random = () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
+
+/** The same numbers for the same seed: mulberry32, 32 bits of state. */
+export function seededRandom(seed: number): Random {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** One number of the standard normal distribution (Box and Muller 1958). */
+export const normal = (random: Random): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+
+/** The same values in another order, each order equally likely (Fisher and Yates). */
+export function shuffled<Value>(values: readonly Value[], random: Random): Value[] {
+  const result = [...values];
+  for (let last = result.length - 1; last > 0; last--) {
+    const other = Math.floor(random() * (last + 1));
+    [result[last], result[other]] = [result[other] as Value, result[last] as Value];
+  }
+  return result;
+}

@@ -1,13 +1,38 @@
-/** 32 bits of a text: FNV-1a, with the finaliser of MurmurHash3 so that low bits are as good as high ones. */
-export function hash(text: string): number {
+/** Signed feature hashing (Weinberger et al. 2009, arXiv 0902.2206): features by name in a vector of fixed length, with no dictionary. */
+
+/** 32 bits of a name: FNV-1a, finalised. */
+export function hash(name: string): number {
   let code = 0x811c9dc5;
-  for (let index = 0; index < text.length; index++) code = Math.imul(code ^ text.charCodeAt(index), 0x01000193);
+  for (let index = 0; index < name.length; index++) code = Math.imul(code ^ name.charCodeAt(index), 0x01000193);
   return finalise(code);
 }
 
-/** Spreads the bits of an integer over 32. */
+/** Spreads the bits of an integer over all 32: the finaliser of MurmurHash3. */
 export function finalise(code: number): number {
   let mixed = Math.imul(code ^ (code >>> 16), 0x85ebca6b);
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
   return (mixed ^ (mixed >>> 16)) >>> 0;
+}
+
+/**
+ * Adds a feature in two places: where two features meet in one, the other still tells them apart.
+ * @param vector its length is a power of 2
+ */
+export function addFeature(vector: Float32Array, code: number, value: number): void {
+  const { first, second, left, right } = placesOf(code, vector.length);
+  vector[first] = (vector[first] as number) + left * value;
+  vector[second] = (vector[second] as number) + right * value;
+}
+
+/** What the feature adds to the product of a vector with weights, of which `offset` is the vector's first. */
+export function shareOf(weights: Float64Array, offset: number, length: number, code: number, value: number): number {
+  const { first, second, left, right } = placesOf(code, length);
+  return value * (left * (weights[offset + first] as number) + right * (weights[offset + second] as number));
+}
+
+function placesOf(code: number, length: number) {
+  const mask = length - 1;
+  const first = (code >>> 2) & mask;
+  const second = (first ^ ((code >>> 17) | 1)) & mask;
+  return { first, second, left: code & 1 ? Math.SQRT1_2 : -Math.SQRT1_2, right: code & 2 ? Math.SQRT1_2 : -Math.SQRT1_2 };
 }

@@ -1,8 +1,18 @@
+import type { FeatureSpec } from "../features/spec.ts";
 import type { Policy, PolicyKind } from "./policy.ts";
 import { packState, unpackState } from "./state.ts";
 
 /** Every candidate with the same odds: the baseline, and the fairest explorer. */
-const policy: Policy = {
+export const uniform: PolicyKind = {
+  name: "uniform",
+  create: ({ spec }) => policyOf(spec),
+  load(bytes, { spec }) {
+    unpackState(bytes, "uniform", spec.version);
+    return policyOf(spec);
+  },
+};
+
+const policyOf = (spec: FeatureSpec): Policy => ({
   name: "uniform",
   version: "1",
   odds: ({ ids }) => ({
@@ -10,14 +20,5 @@ const policy: Policy = {
     scores: ids.map(() => 0),
     reason: () => `drawn from ${ids.length} with equal odds`,
   }),
-  save: () => packState("uniform", "", {}, []),
-};
-
-export const uniform: PolicyKind = {
-  name: "uniform",
-  create: () => policy,
-  load(bytes) {
-    unpackState(bytes, "uniform", "");
-    return policy;
-  },
-};
+  save: () => packState("uniform", spec.version, null, []),
+});

@@ -1,0 +1,36 @@
+/**
+ * Random Fourier features (Rahimi and Recht 2007): cosines of random mixes of the features. A linear model over them is one
+ * of smooth functions of all features together, interactions included. The mix of a feature follows from its name alone.
+ */
+import { normal, seededRandom } from "../chance.ts";
+
+const slowest = 0.5;
+const fastest = 3;
+const mostRemembered = 8_192;
+const mixes = new Map<string, Float64Array>();
+
+/** Adds one feature to the arguments of the waves. */
+export function addToWaves(phases: Float64Array, code: number, value: number): void {
+  const mix = mixOf(code, phases.length);
+  for (let index = 0; index < phases.length; index++) phases[index] = (phases[index] as number) + value * (mix[index] as number);
+}
+
+/** The waves, so scaled that their squares add up to about 1. */
+export function raiseWaves(phases: Float64Array, row: Float32Array, offset: number): void {
+  const shifts = mixOf(0, phases.length);
+  const scale = Math.sqrt(4 / phases.length);
+  for (let index = 0; index < phases.length; index++) {
+    row[offset + index] = scale * Math.cos((phases[index] as number) + Math.PI * (shifts[index] as number));
+  }
+}
+
+function mixOf(code: number, length: number): Float64Array {
+  const key = `${code}/${length}`;
+  const known = mixes.get(key);
+  if (known !== undefined) return known;
+  const random = seededRandom(code);
+  const mix = Float64Array.from({ length }, (_, index) => slowest * (fastest / slowest) ** (index / (length - 1)) * normal(random));
+  if (mixes.size === mostRemembered) mixes.clear();
+  mixes.set(key, mix);
+  return mix;
+}

@@ -1,0 +1,115 @@
+/**
+ * The reward as a sum of two linear parts with Gaussian weights: one that all candidates share, over the whole row, and one
+ * of each candidate by name, over the context alone. A candidate never seen before is known by the shared part at once, and
+ * is as uncertain as newcomers were found to differ from what that says.
+ */
+import { finalise } from "../features/hash.ts";
+import { type FeatureSpec, type RowLayout, rowLayout } from "../features/spec.ts";
+import type { Situation } from "../policies/policy.ts";
+import { activeIn, type Block, createBlock, expectation, squaredNorm, uncertainty, update } from "./block.ts";
+import { type ChangeState, createChangeState, hasChanged } from "./change.ts";
+
+/** Variances of the weights and of the noise before anything is known. */
+const prior = { shared: 0.05, own: 0.03, noise: 0.1 };
+/** Newcomers whose evidence the prior of the spread is worth. */
+const newcomersOfPrior = 10;
+const outcomesOfPrior = 20;
+/** Outcomes over which the noise is averaged. */
+const noiseMemory = 500;
+const mostNamed = 256;
+const leastVariance = 1e-4;
+const mostSquaredSurprise = 25;
+
+export interface Prediction {
+  /** Expected reward. */
+  readonly mean: number;
+  /** Of the expected reward, as far as it is not the same for all candidates. */
+  readonly variance: number;
+}
+
+export interface LinearModel {
+  readonly layout: RowLayout;
+  readonly shared: Block;
+  /** By name, least recently observed first; absent if names do not count. */
+  readonly own: Map<string, Block> | undefined;
+  readonly change: ChangeState;
+  /** Outcomes that were observed. */
+  observed: number;
+  /** Sums all of them up, in their order. */
+  digest: number;
+  /** Variance of a reward around its expectation. */
+  noise: number;
+  /** Variance of a newcomer's own weights, and the newcomers that it was estimated from. */
+  spread: number;
+  newcomers: number;
+}
+
+export function createModel(spec: FeatureSpec): LinearModel {
+  const layout = rowLayout(spec);
+  return {
+    layout,
+    shared: createBlock(layout.length, prior.shared),
+    own: spec.identity ? new Map() : undefined,
+    change: createChangeState(),
+    observed: 0,
+    digest: 0,
+    noise: prior.noise,
+    spread: prior.own,
+    newcomers: 0,
+  };
+}
+
+/** Changes with everything that is observed. */
+export const versionOf = ({ observed, digest }: LinearModel): string => `${observed}-${digest.toString(16).padStart(8, "0")}`;
+
+/** What is expected of each candidate. */
+export function predict({ layout, shared, own, spread }: LinearModel, { rows, ids }: Situation): Prediction[] {
+  const first = rows[0] as Float32Array;
+  const context = activeIn(first, 0, layout.candidate);
+  const common = expectation(shared, first, context);
+  const newcomer = spread * squaredNorm(first, context);
+  return rows.map((row, index) => {
+    const described = activeIn(row, layout.candidate, layout.length);
+    const mean = common + expectation(shared, row, described);
+    const variance = uncertainty(shared, row, described);
+    if (own === undefined) return { mean, variance };
+    const block = own.get(ids[index] as string);
+    if (block === undefined) return { mean, variance: variance + newcomer };
+    return { mean: mean + expectation(block, row, context), variance: variance + uncertainty(block, row, context) };
+  });
+}
+
+/** Learns the reward of the candidate with this row. */
+export function learn(model: LinearModel, row: Float32Array, id: string, reward: number): void {
+  const { layout, shared, own } = model;
+  const all = activeIn(row, 0, layout.length);
+  let surprise = reward - expectation(shared, row, all);
+  let total = model.noise + uncertainty(shared, row, all);
+  if (own !== undefined) {
+    const context = activeIn(row, 0, layout.candidate);
+    if (!own.has(id)) meet(model, (surprise ** 2 - total) / squaredNorm(row, context));
+    const block = own.get(id) ?? createBlock(layout.candidate, model.spread);
+    surprise -= expectation(block, row, context);
+    total += uncertainty(block, row, context);
+    update(block, row, context, surprise, total);
+    own.delete(id);
+    own.set(id, block);
+    if (own.size > mostNamed) own.delete(own.keys().next().value as string);
+  }
+  update(shared, row, all, surprise, total);
+  model.observed++;
+  model.digest = finalise(model.digest ^ Math.round(surprise * 2 ** 30) ^ Math.round(total * 2 ** 28));
+  const weight = 1 / Math.min(model.observed + outcomesOfPrior, noiseMemory);
+  const excess = Math.min(surprise ** 2 / total, mostSquaredSurprise) - 1;
+  model.noise = Math.max(leastVariance, model.noise * (1 + weight * excess));
+  if (hasChanged(model.change, id, surprise / Math.sqrt(total))) {
+    // What was known is from now on a guess like any other.
+    for (const { variance, prior } of [shared, ...(own?.values() ?? [])]) variance.fill(prior);
+  }
+}
+
+/** @param sample of the variance of newcomers' weights: what the first outcome of one adds to it; may be negative */
+function meet(model: LinearModel, sample: number): void {
+  model.newcomers++;
+  model.spread = Math.max(leastVariance, model.spread + (sample - model.spread) / (newcomersOfPrior + model.newcomers));
+}

@@ -1,0 +1,36 @@
+/** Policies on the linear model: they differ in what odds they give to the same predictions. */
+import type { Odds, Policy, PolicyKind, PolicyOptions, Situation } from "../policies/policy.ts";
+import { createModel, type LinearModel, learn, type Prediction, predict, versionOf } from "./model.ts";
+import { tellReason } from "./reason.ts";
+import { loadModel, saveModel } from "./saved-model.ts";
+
+/** Odds that are shared evenly by all candidates, so that each goes on being tried and every estimate from the log is bounded. */
+const exploration = 0.02;
+
+/** @param choose odds from predictions: not negative, adding up to 1 */
+export function linearPolicy(name: string, choose: (predictions: readonly Prediction[]) => readonly number[]): PolicyKind {
+  const policyOf = (model: LinearModel, spec: PolicyOptions["spec"]): Policy => ({
+    name,
+    get version() {
+      return versionOf(model);
+    },
+    odds(situation: Situation): Odds {
+      const predictions = predict(model, situation);
+      const evenly = exploration / predictions.length;
+      return {
+        scores: predictions.map(({ mean }) => mean),
+        probabilities: choose(predictions).map((probability) => (1 - exploration) * probability + evenly),
+        reason: (index) => tellReason(model, situation, predictions, index),
+      };
+    },
+    observe({ situation: { rows, ids }, chosen, reward }) {
+      learn(model, rows[chosen] as Float32Array, ids[chosen] as string, reward);
+    },
+    save: () => saveModel(name, spec, model),
+  });
+  return {
+    name,
+    create: ({ spec }) => policyOf(createModel(spec), spec),
+    load: (bytes, { spec }) => policyOf(loadModel(name, spec, bytes), spec),
+  };
+}

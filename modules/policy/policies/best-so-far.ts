@@ -1,0 +1,126 @@
+import { finalise, hash } from "../features/hash.ts";
+import type { Odds, Policy, PolicyKind, PolicyOptions, Situation } from "./policy.ts";
+import { packState, unpackState } from "./state.ts";
+
+/** Observations that the coarser estimate is worth: with as many of its own, an estimate counts half. */
+const priorWeight = 1;
+const leastExploration = 0.02;
+/** Bounds for contexts and candidates that never come again. */
+const mostCells = 1_000;
+const mostCandidates = 256;
+const everywhere = "";
+
+/** Observations of one candidate. */
+interface Tally {
+  readonly count: number;
+  /** Sum of the rewards. */
+  readonly total: number;
+}
+
+interface Tallies {
+  observed: number;
+  digest: number;
+  /** By context, coarser ones too, then by candidate: least recently observed first. */
+  readonly cells: Map<string, Map<string, Tally>>;
+}
+
+type Header = readonly [observed: number, digest: number, cells: readonly (readonly [string, readonly (readonly [string, Tally])[]])[]];
+
+/**
+ * Mostly the candidate with the best estimated reward in this context, sometimes any.
+ *
+ * The estimate leans on coarser contexts as long as there are few observations: the mean in exactly this context is drawn towards
+ * the average of the means in the contexts that share one number, and those towards the mean over all contexts. Candidates
+ * without any outcome come first, with equal odds. Then any candidate is explored with probability ε = candidates / outcomes,
+ * never below 2 %.
+ */
+export const bestSoFar: PolicyKind = {
+  name: "best_so_far",
+  create: ({ spec }) => policyOf({ observed: 0, digest: 0, cells: new Map() }, spec),
+  load(bytes, { spec }) {
+    const [observed, digest, cells] = unpackState<Header>(bytes, "best_so_far", spec.version).header;
+    return policyOf({ observed, digest, cells: new Map(cells.map(([cell, tallies]) => [cell, new Map(tallies)])) }, spec);
+  },
+};
+
+function policyOf(tallies: Tallies, spec: PolicyOptions["spec"]): Policy {
+  return {
+    name: "best_so_far",
+    get version() {
+      return `${tallies.observed}-${tallies.digest.toString(16).padStart(8, "0")}`;
+    },
+    odds: (situation) => odds(tallies, situation),
+    observe({ situation: { context, ids }, chosen, reward }) {
+      const id = ids[chosen] as string;
+      tallies.observed++;
+      tallies.digest = finalise(tallies.digest ^ hash(`${id} ${reward}`));
+      for (const cell of new Set([...parts(context), whole(context), everywhere])) {
+        const found = tallies.cells.get(cell) ?? new Map<string, Tally>();
+        const { count, total } = tallyOf(found, id);
+        touch(found, id, { count: count + 1, total: total + reward }, mostCandidates);
+        touch(tallies.cells, cell, found, mostCells);
+      }
+    },
+    save() {
+      const cells = [...tallies.cells].map(([cell, found]) => [cell, [...found]] as const);
+      return packState("best_so_far", spec.version, [tallies.observed, tallies.digest, cells] satisfies Header, []);
+    },
+  };
+}
+
+function odds({ cells }: Tallies, { context, ids }: Situation): Odds {
+  const scores = ids.map((id) => estimate(cells, context, id));
+  const counts = ids.map((id) => tallyOf(cells.get(everywhere), id).count);
+  const untried = counts.filter((count) => count === 0).length;
+  if (untried > 0) {
+    return {
+      scores,
+      probabilities: counts.map((count) => (count === 0 ? 1 / untried : 0)),
+      reason: () => `not tried yet, like ${untried - 1} of the ${ids.length - 1} others`,
+    };
+  }
+
+  const outcomes = counts.reduce((sum, count) => sum + count, 0);
+  const exploration = Math.max(leastExploration, Math.min(1, ids.length / outcomes));
+  const best = scores.indexOf(Math.max(...scores));
+  const explored = exploration / ids.length;
+  return {
+    scores,
+    probabilities: scores.map((_, index) => (index === best ? 1 - exploration + explored : explored)),
+    reason: (index) => {
+      const here = tallyOf(cells.get(whole(context)), ids[index] as string).count;
+      const evidence = `estimated reward ${scores[index]?.toFixed(3)} from ${here} outcomes in this context and ${counts[index]} in all`;
+      return index === best ? `best so far: ${evidence}` : `explored: ${evidence}, the best has ${scores[best]?.toFixed(3)}`;
+    },
+  };
+}
+
+function estimate(cells: Tallies["cells"], context: Float32Array, id: string): number {
+  const overall = tallyOf(cells.get(everywhere), id);
+  const mean = overall.count === 0 ? 0 : overall.total / overall.count;
+  const alongside = parts(context).map((cell) => drawn(tallyOf(cells.get(cell), id), mean));
+  const coarser = alongside.length === 0 ? mean : alongside.reduce((sum, value) => sum + value, 0) / alongside.length;
+  return drawn(tallyOf(cells.get(whole(context)), id), coarser);
+}
+
+const drawn = ({ count, total }: Tally, towards: number) => (total + priorWeight * towards) / (count + priorWeight);
+
+const tallyOf = (tallies: ReadonlyMap<string, Tally> | undefined, id: string): Tally => tallies?.get(id) ?? { count: 0, total: 0 };
+
+/** Contexts that share one number with this one. */
+function parts(context: Float32Array): string[] {
+  const cells: string[] = [];
+  context.forEach((value, index) => {
+    if (value !== 0) cells.push(`${index}:${value}`);
+  });
+  return cells;
+}
+
+const whole = (context: Float32Array): string => parts(context).join();
+
+/** Puts the entry last, and drops the one that was touched longest ago when there are too many. */
+function touch<Value>(entries: Map<string, Value>, key: string, value: Value, maximum: number): void {
+  entries.delete(key);
+  entries.set(key, value);
+  if (entries.size > maximum) entries.delete(entries.keys().next().value as string);
+}

@@ -1,0 +1,146 @@
+/** What every policy keeps, whatever it learns by. A new one joins the list and passes. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { CodedError } from "../../daemon/errors.ts";
+import { draw, seededRandom } from "../../modules/policy/chance.ts";
+import { encode } from "../../modules/policy/features/encode.ts";
+import { defaultSpec } from "../../modules/policy/features/spec.ts";
+import type { Features } from "../../modules/policy/features/walk.ts";
+import { bestSoFar } from "../../modules/policy/policies/best-so-far.ts";
+import { linucb } from "../../modules/policy/policies/linucb.ts";
+import type { Policy, PolicyKind } from "../../modules/policy/policies/policy.ts";
+import { packState, unpackState } from "../../modules/policy/policies/state.ts";
+import { thompson } from "../../modules/policy/policies/thompson.ts";
+import { uniform } from "../../modules/policy/policies/uniform.ts";
+
+const kinds: readonly PolicyKind[] = [uniform, bestSoFar, linucb, thompson];
+const options = { spec: defaultSpec, seed: 7 };
+const candidates = ["red", "green", "blue"].map((id, index) => ({
+  id,
+  features: { cost: index, tags: ["color", id], text: "a short text" },
+}));
+const situationOf = (context: Features, chosenFrom = candidates) => encode(defaultSpec, context, chosenFrom);
+const refused = (error: unknown) => error instanceof CodedError && error.code === "POLICY_STATE_INVALID";
+
+/** Lets the policy choose and learn; green is best in the morning, blue in the evening. */
+function teach(policy: Policy, rounds: number, seed = 1): string[] {
+  const random = seededRandom(seed);
+  return Array.from({ length: rounds }, () => {
+    const time = random() < 0.5 ? "morning" : "evening";
+    const situation = situationOf({ time });
+    const { probabilities } = policy.odds(situation);
+    const chosen = draw(probabilities, random());
+    const right = situation.ids[chosen] === (time === "morning" ? "green" : "blue");
+    policy.observe?.({ situation, chosen, probability: probabilities[chosen] as number, reward: right ? 1 : 0 });
+    return right ? "right" : "wrong";
+  });
+}
+
+for (const kind of kinds) {
+  const learned = (rounds = 200) => {
+    const policy = kind.create(options);
+    teach(policy, rounds);
+    return policy;
+  };
+
+  describe(kind.name, () => {
+    it("gives each candidate odds that add up to 1, a finite score and a reason", () => {
+      for (const policy of [kind.create(options), learned()]) {
+        const { probabilities, scores, reason } = policy.odds(situationOf({ time: "morning" }));
+        assert.equal(probabilities.length, candidates.length);
+        assert.ok(probabilities.every((probability) => probability >= 0 && probability <= 1));
+        assert.ok(Math.abs(probabilities.reduce((sum, probability) => sum + probability, 0) - 1) < 1e-9);
+        assert.ok(scores.length === candidates.length && scores.every(Number.isFinite));
+        for (const index of candidates.keys()) assert.match(reason(index), /\w{3}/);
+      }
+    });
+
+    it("can choose a candidate that it never saw, and must choose the only one", () => {
+      const policy = learned();
+      const { probabilities } = policy.odds(
+        situationOf({ time: "morning" }, [...candidates, { id: "new", features: { cost: 9, tags: [], text: "" } }]),
+      );
+      assert.ok((probabilities[3] as number) > 0.001);
+      assert.ok(Math.abs((policy.odds(situationOf({}, [{ id: "new" }] as never)).probabilities[0] as number) - 1) < 1e-9);
+    });
+
+    it("takes any context and candidates: none, 256, extreme numbers, foreign scripts", () => {
+      const policy = learned();
+      const many = Array.from({ length: 256 }, (_, index) => ({
+        id: `${index}`,
+        features: { cost: index ** 40, text: "日本語 の テキスト", nothing: null },
+      }));
+      for (const context of [
+        {},
+        { a: 1e300, b: -1e300, c: Number.NaN, d: Number.POSITIVE_INFINITY },
+        { text: "ß ".repeat(500), list: [[[[1]]]] },
+      ]) {
+        const situation = encode(defaultSpec, context, many);
+        const { probabilities, scores } = policy.odds(situation);
+        assert.ok(Math.abs(probabilities.reduce((sum, probability) => sum + probability, 0) - 1) < 1e-9);
+        assert.ok(scores.every(Number.isFinite));
+        policy.observe?.({ situation, chosen: 3, probability: probabilities[3] as number, reward: -1 });
+        assert.ok(policy.odds(situation).scores.every(Number.isFinite));
+      }
+    });
+
+    it("is not changed by being asked", () => {
+      const policy = learned();
+      const [before, version] = [policy.save(), policy.version];
+      const situation = situationOf({ time: "evening" });
+      const first = policy.odds(situation);
+      const second = policy.odds(situation);
+      assert.deepEqual([second.probabilities, second.scores], [first.probabilities, first.scores]);
+      assert.deepEqual([policy.save(), policy.version], [before, version]);
+    });
+
+    it("has another version after every outcome that it learns from", () => {
+      const policy = kind.create(options);
+      if (policy.observe === undefined) return;
+      const versions = new Set([policy.version]);
+      for (let round = 0; round < 20; round++) {
+        teach(policy, 1, round);
+        versions.add(policy.version);
+      }
+      assert.equal(versions.size, 21);
+    });
+
+    it("goes on from its saved state as if nothing had happened", () => {
+      const policy = learned();
+      const loaded = kind.load(policy.save(), options);
+      assert.equal(loaded.version, policy.version);
+      for (const each of [policy, loaded]) teach(each, 50, 2);
+      assert.deepEqual(loaded.save(), policy.save());
+    });
+
+    it("comes to the same bytes from the same seed and outcomes", () => {
+      assert.deepEqual(learned().save(), learned().save());
+    });
+
+    it("refuses a state that is corrupt, cut off, empty, of another policy or of another spec", () => {
+      const bytes = learned().save();
+      const flipped = Uint8Array.from(bytes);
+      flipped[flipped.length - 3] = (flipped[flipped.length - 3] as number) ^ 1;
+      const foreign = packState("another", defaultSpec.version, {}, []);
+      for (const wrong of [flipped, bytes.subarray(0, bytes.length - 8), new Uint8Array(0), foreign]) {
+        assert.throws(() => kind.load(wrong, options), refused);
+      }
+      assert.throws(() => kind.load(bytes, { ...options, spec: { ...defaultSpec, version: "other" } }), refused);
+    });
+
+    it("refuses a state with a number that is none, though its checksum is right", () => {
+      const { header, vectors } = unpackState(learned().save(), kind.name, defaultSpec.version);
+      const [first] = vectors;
+      if (first === undefined) return;
+      first[0] = Number.NaN;
+      assert.throws(() => kind.load(packState(kind.name, defaultSpec.version, header, vectors), options), refused);
+    });
+
+    if (kind !== uniform && kind.create(options).observe !== undefined) {
+      it("learns which candidate is best in which context", () => {
+        const results = teach(kind.create(options), 600).slice(-200);
+        assert.ok(results.filter((result) => result === "right").length > 170);
+      });
+    }
+  });
+}
