@@ -7,6 +7,7 @@ import { compositions } from "./compositions.ts";
 import { delivery } from "./delivery.ts";
 import { emitAlways, emitRelaxed } from "./emit.ts";
 import { requests } from "./requests.ts";
+import { runs } from "./runs.ts";
 import { startup } from "./startup.ts";
 
 /** One line of the table. `target` and `measured` are comparable; `met` says whether the target is reached. */
@@ -19,7 +20,7 @@ export interface Figure {
   readonly note?: string;
 }
 
-const sections: Record<string, () => Promise<Figure[]>> = { startup, requests, emitAlways, emitRelaxed, delivery, compositions };
+const sections: Record<string, () => Promise<Figure[]>> = { startup, requests, emitAlways, emitRelaxed, delivery, compositions, runs };
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => sections[name] === undefined);
