@@ -7,6 +7,8 @@ import type { BigIntStats } from "node:fs";
 
 const headerLength = 12;
 const hashLength = 20;
+const mtimeOffset = 8;
+const sizeOffset = 36;
 const nameOffset = 62;
 const extendedFlag = 0x4000;
 
@@ -40,6 +42,21 @@ export class IndexFile {
     if (blob === null) return;
     this.#entries.push({ path, stage: 0, blob, bytes: renderEntry(path, blob, stats) });
     this.#entries.sort((left, right) => Buffer.compare(Buffer.from(left.path), Buffer.from(right.path)) || left.stage - right.stage);
+  }
+
+  /** Paths and blobs of the files that were last modified at this time or later, as far as the index knows. @param time Unix, seconds */
+  modifiedSince(time: number): { path: string; blob: string }[] {
+    return this.#entries.filter(({ bytes }) => bytes.readUInt32BE(mtimeOffset) >= time);
+  }
+
+  /** Makes git compare the content of the file, whatever its times say: it does so where a size is 0. */
+  distrust(path: string): void {
+    this.#entries = this.#entries.map((entry) => {
+      if (entry.path !== path) return entry;
+      const bytes = Buffer.from(entry.bytes);
+      bytes.writeUInt32BE(0, sizeOffset);
+      return { ...entry, bytes };
+    });
   }
 
   /** Extensions (caches of git) are left out; git makes them again. */

@@ -2,11 +2,13 @@
  * Publishing a commit: branch, work tree and index change together under git's own `index.lock`.
  *
  * The lock file's content is our intent, so a crash leaves a note of what was under way, and keeps `git commit` from
- * building on a stale index until `finish` has completed it.
+ * building on a stale index until `finish` has completed it. Git does not wait for the lock, so between two commits of ours it is
+ * free for as long as we held it: however busy the repository is, who commits by hand succeeds after a few tries.
  */
 import { createHash } from "node:crypto";
 import { lstatSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { CodedError } from "../errors.ts";
 import { createPatiently, type Head, moveBranch, readHead, unavailable } from "./branch.ts";
 import type { DurableFiles } from "./durable-files.ts";
@@ -19,6 +21,9 @@ export interface FileChange {
   readonly from: string | null;
   readonly to: string | null;
 }
+
+/** Git needs a moment only, however long a slow disk made us hold the lock. Milliseconds. */
+const longestRespite = 50;
 
 type FileContents = Readonly<Record<string, string | null>>;
 
@@ -34,6 +39,8 @@ export class WorkTree {
   readonly #gitdir: string;
   readonly #files: DurableFiles;
   readonly #objects: ObjectReader;
+  /** Until when the lock is left to others, as of `performance.now()`. */
+  #leftUntil = 0;
 
   constructor(folder: string, files: DurableFiles, objects: ObjectReader) {
     this.#folder = folder;
@@ -55,9 +62,12 @@ export class WorkTree {
       commit,
       changes: changes.map(({ path, from, to }) => ({ path, from, to })),
     };
+    const respite = this.#leftUntil - performance.now();
+    if (respite > 0) await delay(respite);
     if (!(await createPatiently(this.#files, this.#lock, JSON.stringify(intent)))) {
       throw unavailable(".git/index.lock is held by another git process; remove the file if none runs");
     }
+    const taken = performance.now();
     let moved = false;
     try {
       const index = this.#readIndex();
@@ -68,6 +78,8 @@ export class WorkTree {
     }
     // From here the commit is made. What fails now is completed by `finish`, before the next write or at the next start.
     if (moved) await this.#complete(intent.changes, contents).catch(() => undefined);
+    const now = performance.now();
+    this.#leftUntil = now + Math.min(now - taken, longestRespite);
     return moved;
   }
 
@@ -103,15 +115,25 @@ export class WorkTree {
     }
     await this.#files.replaceAll(written);
     const index = this.#readIndex();
+    this.#distrustEdited(index);
     for (const { path, to } of changes) {
-      const file = join(this.#folder, path);
-      const stats = to === null ? undefined : lstatSync(file, { bigint: true });
+      const stats = to === null ? undefined : lstatSync(join(this.#folder, path), { bigint: true });
       // Without file times git compares the content itself: right also when somebody edits the file at this very moment.
-      const isSurelyOurs = stats?.size === BigInt(written.get(file)?.length ?? -1);
-      index.stage(path, to, isSurelyOurs ? stats : undefined);
+      index.stage(path, to, this.#blobOf(path) === to ? stats : undefined);
     }
     await this.#files.replaceAll(new Map([[join(this.#gitdir, "index"), index.render()]]));
     rmSync(this.#lock, { force: true });
+  }
+
+  /**
+   * Git takes a file for unchanged by its size and times, in seconds, unless it is as new as the index. A file that was edited
+   * in the second in which it was committed must not pass for unchanged once the index is newer.
+   */
+  #distrustEdited(index: IndexFile): void {
+    const before = orAbsent(() => lstatSync(join(this.#gitdir, "index")));
+    if (!before) return;
+    for (const { path, blob } of index.modifiedSince(Math.floor(before.mtimeMs / 1000)))
+      if (this.#blobOf(path) !== blob) index.distrust(path);
   }
 
   #assertUntouched({ path, from, to }: FileChange, index: IndexFile): void {

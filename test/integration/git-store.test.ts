@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { openRepository } from "../../daemon/git/repository.ts";
@@ -8,6 +8,7 @@ import type { CommitInfo } from "../../daemon/module.ts";
 import { OwnedElsewhereError } from "../../daemon/owner-lock.ts";
 import { runChild } from "../harness/child.ts";
 import { gitIn, temporaryFolder } from "../harness/git.ts";
+import { until } from "../harness/until.ts";
 
 const path = "orchestrations/a.yaml";
 
@@ -49,6 +50,23 @@ test("a new folder becomes an ordinary repository that plain git reads and write
   assert.equal(await repository.read(path, "0".repeat(40)), undefined);
   assert.deepEqual(await repository.list("profiles"), ["profiles/p.yaml"]);
   assert.deepEqual(await repository.list("profiles", first.commit), []);
+});
+
+test("an edit of the same size, in the second of our commit, is seen by git also after later commits", async (t) => {
+  const { folder, repository, git } = await openTemporary(t);
+  const file = join(folder, path);
+  const second = async () => Math.floor((await stat(file)).mtimeMs / 1000);
+  for (let round = 0; ; round++) {
+    await repository.commit({ message: "ours", files: { [path]: `a: ${round % 10}\n` } });
+    const written = await second();
+    await writeFile(file, "a: x\n");
+    if ((await second()) === written) break; // else the clock went on in between
+  }
+  const edited = await second();
+  await until(() => Math.floor(Date.now() / 1000) > edited, "the next second");
+  await repository.commit({ message: "another file", files: { "profiles/p.yaml": "p\n" } });
+  assert.equal(await git("status", "--porcelain"), ` M ${path}`.trimEnd());
+  await assert.rejects(repository.commit({ message: "over it", files: { [path]: "a: y\n" } }), { code: "REPOSITORY_CONFLICT" });
 });
 
 test("commits by hand are seen, also from packs, and are built upon", async (t) => {
