@@ -7,6 +7,24 @@ export const contextFeatures = z
   .refine((context) => Object.keys(context).length <= 32, "at most 32 keys");
 export const candidate = z.object({ id: z.string().min(1).max(128), features: z.record(z.string(), z.unknown()).optional() });
 
+export const episode = z.strictObject({
+  id: z.string().min(1).max(128),
+  step: z.int().min(0),
+  last: z.boolean().default(false),
+});
+
+/** What tells the outcome of a selection, if nobody gives it: how a run ends, a tool call, an approval. */
+export const outcomeSource = z.strictObject({
+  event: z.enum(["run", "tool", "approval"]),
+  id: z
+    .string()
+    .min(1)
+    .max(256)
+    .optional()
+    .describe("the run's, the tool call's (ce-id), the approval's; default: the run that asks, its next call of the chosen tool"),
+});
+export type OutcomeSource = z.output<typeof outcomeSource>;
+
 /** The reply of `policy:select`. */
 export const choice = z.object({
   decision_id: z.string(),
@@ -25,6 +43,12 @@ export const selected = choice.extend({
   slot: z.string(),
   context: contextFeatures,
   candidates: z.array(candidate),
+  feature_spec: z.string().describe("version of the way in which context and candidates became numbers"),
+  deployment: z.string().describe("the policy, or its checkpoint, as it is compared with others"),
+  assigned: z.number().describe("share of the slot's selections that this deployment answers"),
+  by: z.string().describe("who asked: kind and id"),
+  outcome_from: outcomeSource.optional(),
+  episode: episode.optional(),
 });
 export type Selected = z.output<typeof selected>;
 
@@ -37,5 +61,10 @@ export const recorded = z.object({
   success: z.boolean().optional(),
   cost: z.number().optional(),
   latency_ms: z.number().optional(),
+  source: z.string().default("policy:outcome").describe("the command, or the type of the event that it was derived from"),
 });
 export type Recorded = z.output<typeof recorded>;
+
+/** The data of `policy:linked`. */
+export const linked = z.object({ decision_id: z.string(), outcome_from: outcomeSource.required() });
+export type Linked = z.output<typeof linked>;

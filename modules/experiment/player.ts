@@ -1,0 +1,68 @@
+/** Plays an experiment's runs, one after another, until there is a winner or the runs are used up; goes on after a restart. */
+import { z } from "zod";
+import type { ModuleContext } from "../../daemon/module.ts";
+import { assign } from "./assign.ts";
+import { evidenceOf, undecided } from "./evidence.ts";
+import type { Experiment } from "./schema.ts";
+
+export interface PlayerOptions {
+  readonly context: ModuleContext;
+  readonly signal: AbortSignal;
+  /** Makes what changed of it durable. */
+  keep(experiment: Experiment): Promise<void>;
+}
+
+const statusWait = 30; // seconds
+const scored = z.looseObject({ score: z.number() });
+const runStatus = z.object({ state: z.string(), result: z.unknown().optional(), usage: z.object({ milliseconds: z.number() }) });
+type Ended = z.output<typeof runStatus>;
+
+/** @returns how it ended: decided or exhausted. @throws the signal's reason, or what a command answered */
+export async function play(experiment: Experiment, { context, signal, keep }: PlayerOptions): Promise<"decided" | "exhausted"> {
+  while (experiment.played < experiment.runs) {
+    signal.throwIfAborted();
+    experiment.current ??= await begin(experiment, context);
+    await keep(experiment);
+    const { decision_id, run_id } = experiment.current;
+    await tell(context, decision_id, await endOf(run_id, context, signal));
+    experiment.played++;
+    experiment.current = undefined;
+    const { verdict } = await evidenceOf(experiment, context);
+    if (verdict !== undecided) {
+      experiment.winner = verdict;
+      return "decided";
+    }
+    await keep(experiment);
+  }
+  return "exhausted";
+}
+
+/** The same number of the same experiment gets the same variant: a crash before the run was noted draws no second time. */
+async function begin(experiment: Experiment, context: ModuleContext) {
+  const { id, name, played, inputs, by } = experiment;
+  const { variant, decision_id } = await assign(experiment, context, { cause: { id: `${id}/${played}` } });
+  const request = { pattern: variant, inputs, name: `${name} ${played + 1}` };
+  const { run_id } = await context.call<{ run_id: string }>("orchestration:start", request, { caller: by });
+  return { decision_id, run_id };
+}
+
+async function endOf(run_id: string, context: ModuleContext, signal: AbortSignal): Promise<Ended> {
+  for (;;) {
+    signal.throwIfAborted();
+    const status = runStatus.parse(await context.call("orchestration:status", { run_id, wait: statusWait }, { signal }));
+    if (status.state !== "running") return status;
+  }
+}
+
+/** A cancelled run says nothing about its pattern. */
+async function tell(context: ModuleContext, decision_id: string, { state, result, usage }: Ended): Promise<void> {
+  if (state === "cancelled") return;
+  const success = state === "completed";
+  const score = success ? scored.safeParse(result).data?.score : undefined;
+  await context.call("policy:outcome", {
+    decision_id,
+    success,
+    latency_ms: usage.milliseconds,
+    ...(score !== undefined && { reward: score }),
+  });
+}

@@ -1,0 +1,61 @@
+/** The checkpoints of trained policies: bytes in the object store, named by their SHA-256, read and checked once. */
+import { CodedError } from "../../daemon/errors.ts";
+import type { ModuleContext } from "../../daemon/module.ts";
+import { encode } from "./features/encode.ts";
+import { defaultSpec } from "./features/spec.ts";
+import { kinds, unknownPolicy } from "./policies/kinds.ts";
+import type { Policy } from "./policies/policy.ts";
+import { optionsOf } from "./serving/online.ts";
+
+const mostInMemory = 16;
+
+export class Checkpoints {
+  readonly #context: ModuleContext;
+  readonly #loaded = new Map<string, Promise<Policy>>();
+
+  constructor(context: ModuleContext) {
+    this.#context = context;
+  }
+
+  /** @returns the SHA-256 under which it is kept. @throws CodedError POLICY_STATE_INVALID for bytes that cannot serve */
+  async keep(slot: string, policy: string, bytes: Uint8Array): Promise<string> {
+    check(slot, policy, bytes);
+    return this.#context.objects.put(bytes);
+  }
+
+  /** @throws CodedError POLICY_STATE_INVALID when it is missing, damaged, or not made of finite numbers */
+  load(slot: string, policy: string, sha256: string): Promise<Policy> {
+    const key = `${sha256} ${slot}`;
+    const loaded = this.#loaded.get(key) ?? this.#read(slot, policy, sha256);
+    this.#loaded.delete(key);
+    this.#loaded.set(key, loaded);
+    if (this.#loaded.size > mostInMemory) this.#loaded.delete(this.#loaded.keys().next().value as string);
+    loaded.catch(() => this.#loaded.delete(key));
+    return loaded;
+  }
+
+  delete(sha256: string): Promise<void> {
+    return this.#context.objects.delete(sha256);
+  }
+
+  async bytes(sha256: string): Promise<Uint8Array> {
+    const bytes = await this.#context.objects.get(sha256);
+    if (bytes === undefined) throw new CodedError("POLICY_STATE_INVALID", "The checkpoint is missing or damaged.", { sha256 });
+    return bytes;
+  }
+
+  async #read(slot: string, policy: string, sha256: string): Promise<Policy> {
+    return check(slot, policy, await this.bytes(sha256));
+  }
+}
+
+/** Loads it and asks it something: odds that are none would only show when somebody waits for them. */
+function check(slot: string, policy: string, bytes: Uint8Array): Policy {
+  const kind = kinds[policy];
+  if (kind === undefined) throw unknownPolicy(policy);
+  const loaded = kind.load(bytes, optionsOf(slot));
+  const { probabilities } = loaded.odds(encode(defaultSpec, { probe: 1 }, [{ id: "one" }, { id: "other" }]));
+  const sum = probabilities.reduce((total, probability) => total + probability, 0);
+  if (!(Math.abs(sum - 1) < 1e-6)) throw new CodedError("POLICY_STATE_INVALID", "The state yields no odds.", { policy });
+  return loaded;
+}

@@ -1,0 +1,81 @@
+/** Outcomes that nobody has to give: how a run ended, a tool call, an approval, for the selections that named it. */
+import { z } from "zod";
+import type { Delivered, EventHandler, EventRecord } from "../../daemon/module.ts";
+import { toolKey } from "./ledger.ts";
+import { type Outcome, record } from "./outcome-command.ts";
+import type { OutcomeSource } from "./schema.ts";
+import type { State } from "./state.ts";
+
+/** What an event tells, and under which keys decisions wait for it. */
+interface Told {
+  readonly event: OutcomeSource["event"];
+  readonly keys: readonly string[];
+  readonly outcome: Omit<Outcome, "decision_id">;
+}
+
+const scored = z.looseObject({ score: z.number() });
+const measures = { duration_ms: z.number().min(0).optional(), cost: z.number().min(0).optional() };
+const runEnded = z.object({
+  run_id: z.string(),
+  result: z.unknown().optional(),
+  usage: z.object({ cost: z.number().min(0).optional() }).optional(),
+  ...measures,
+});
+const toolEnded = z.object({ name: z.string(), ...measures });
+const approval = z.object({ id: z.string(), state: z.string() });
+
+/** A run's success, or the `score` of its result where that is a number. */
+const readRun =
+  (success: boolean) =>
+  (event: EventRecord): Told | undefined => {
+    const run = runEnded.safeParse(event.data).data;
+    if (run === undefined) return undefined;
+    const reward = success ? scored.safeParse(run.result).data?.score : undefined;
+    return {
+      event: "run",
+      keys: [run.run_id],
+      outcome: { success, ...(reward !== undefined && { reward }), ...measured(run.duration_ms, run.usage?.cost ?? run.cost) },
+    };
+  };
+
+const readTool =
+  (success: boolean) =>
+  ({ data, causation, run }: EventRecord): Told | undefined => {
+    const call = toolEnded.safeParse(data).data;
+    if (call === undefined) return undefined;
+    const keys = [causation ?? [], run === undefined ? [] : toolKey(run, call.name)].flat();
+    return { event: "tool", keys, outcome: { success, ...measured(call.duration_ms, call.cost) } };
+  };
+
+const readApproval = ({ data }: EventRecord): Told | undefined => {
+  const decided = approval.safeParse(data).data;
+  return decided && { event: "approval", keys: [decided.id], outcome: { success: decided.state === "approved" } };
+};
+
+const measured = (latency_ms: number | undefined, cost: number | undefined) => ({
+  ...(latency_ms !== undefined && { latency_ms }),
+  ...(cost !== undefined && { cost }),
+});
+
+const settleBy =
+  (read: (event: EventRecord) => Told | undefined): EventHandler<State> =>
+  async (event: EventRecord, { state, context, meta }: Delivered<State>) => {
+    const told = read(event);
+    if (told === undefined) return;
+    await state.ledger.reached(state.lastWritten, context.signal);
+    for (const key of told.keys) {
+      for (const decision_id of state.ledger.awaiting(told.event, key)) {
+        const decision = state.ledger.decision(decision_id);
+        if (decision === undefined) continue;
+        await record({ decision_id, ...told.outcome }, decision, { state, context, meta, signal: context.signal, source: event.type });
+      }
+    }
+  };
+
+export const derivedOutcomes: Readonly<Record<string, EventHandler<State>>> = {
+  "orchestration:completed": settleBy(readRun(true)),
+  "orchestration:failed": settleBy(readRun(false)),
+  "tool:completed": settleBy(readTool(true)),
+  "tool:failed": settleBy(readTool(false)),
+  "approval:decided": settleBy(readApproval),
+};

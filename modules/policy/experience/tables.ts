@@ -1,0 +1,51 @@
+/** The tables of the module. All of it is made again from the event log when it is lost, or of an older version. */
+import type { Database } from "../../../daemon/module.ts";
+
+const version = 1;
+
+const tables = `
+  DROP TABLE IF EXISTS progress;
+  DROP TABLE IF EXISTS decisions;
+  DROP TABLE IF EXISTS awaited;
+  DROP TABLE IF EXISTS slots;
+  DROP TABLE IF EXISTS tallies;
+  DROP TABLE IF EXISTS policies;
+
+  CREATE TABLE progress (log TEXT NOT NULL, seq INTEGER NOT NULL);
+
+  -- A selection; with its outcome, once it has one. The ordinal counts the outcomes of the slot.
+  CREATE TABLE decisions (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, slot TEXT NOT NULL, request TEXT NOT NULL, owner TEXT NOT NULL, run TEXT,
+    served TEXT NOT NULL, choice TEXT NOT NULL, probability REAL NOT NULL, assigned REAL NOT NULL, selected TEXT NOT NULL,
+    ordinal INTEGER, reward REAL, desirable INTEGER
+  );
+  CREATE INDEX decisions_by_request ON decisions (request);
+  CREATE UNIQUE INDEX outcomes ON decisions (slot, ordinal) WHERE ordinal IS NOT NULL;
+  CREATE INDEX pending ON decisions (seq) WHERE ordinal IS NULL;
+
+  -- What will tell the outcome of a decision: the end of a run, of a tool call, of an approval.
+  CREATE TABLE awaited (source TEXT NOT NULL, key TEXT NOT NULL, decision TEXT NOT NULL, PRIMARY KEY (source, key, decision)) WITHOUT ROWID;
+  CREATE INDEX awaited_by_decision ON awaited (decision);
+
+  CREATE TABLE slots (slot TEXT PRIMARY KEY, selections INTEGER NOT NULL, outcomes INTEGER NOT NULL, total REAL NOT NULL) WITHOUT ROWID;
+  CREATE TABLE tallies (
+    slot TEXT NOT NULL, candidate TEXT NOT NULL, outcomes INTEGER NOT NULL, total REAL NOT NULL,
+    PRIMARY KEY (slot, candidate)
+  ) WITHOUT ROWID;
+
+  -- Policies that learn from each outcome, as they were after the outcome with this ordinal.
+  CREATE TABLE policies (
+    slot TEXT NOT NULL, policy TEXT NOT NULL, through INTEGER NOT NULL, state BLOB NOT NULL, PRIMARY KEY (slot, policy)
+  ) WITHOUT ROWID;
+
+  PRAGMA user_version = ${version};
+`;
+
+export function prepareTables(database: Database): void {
+  if (database.prepare("PRAGMA user_version").get()?.user_version === version) return;
+  database.transaction(() => database.exec(tables));
+}
+
+/** Forgets everything, as for another log. */
+export const clearTables = (database: Database): void =>
+  database.exec(["progress", "decisions", "awaited", "slots", "tallies", "policies"].map((table) => `DELETE FROM ${table};`).join(" "));

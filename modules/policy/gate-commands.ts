@@ -1,0 +1,204 @@
+/** What a slot is served by, and the proof: `policy:list/configure/train/evaluate/compare/promote/rollback/freeze`. */
+import { z } from "zod";
+import { CodedError } from "../../daemon/errors.ts";
+import { type Command, commandsOf } from "../../daemon/module.ts";
+import { compareSequentially } from "./evaluation/sequential.ts";
+import { kinds, unknownPolicy } from "./policies/kinds.ts";
+import { outcomeSource, slotName } from "./schema.ts";
+import { labelOf, type SlotState } from "./serving/slot-state.ts";
+import type { State } from "./state.ts";
+
+const command = commandsOf<State>();
+
+/** Seconds: a training of all kinds takes a while on a busy machine. */
+const longest = 600;
+
+const deployed = {
+  slot: slotName,
+  policy: z.string().min(1).max(64),
+  checkpoint: z
+    .string()
+    .regex(/^[0-9a-f]{8,64}$/, "expected the beginning of a checkpoint's SHA-256")
+    .optional()
+    .describe("default: the newest"),
+};
+const figures = z.record(z.string(), z.unknown());
+
+export const checkpointFields = z.object({
+  policy: z.string(),
+  sha256: z.string(),
+  bytes: z.int(),
+  outcomes: z.int().describe("of the slot that it learned from"),
+  feature_spec: z.string(),
+  seed: z.int(),
+  trained_at: z.string(),
+  report: z.record(z.string(), z.number()),
+});
+
+const slotFields = z.object({
+  slot: z.string(),
+  serving: z.string(),
+  contender: z
+    .object({ policy: z.string(), role: z.enum(["trial", "guard"]), share: z.number(), since: z.int() })
+    .optional()
+    .describe("the other policy with a share of the selections: on trial, or the one that served before"),
+  live: figures.optional().describe("how the contender does beside the serving policy"),
+  before: z.array(z.string()),
+  refused: z.array(z.string()),
+  frozen: z.boolean(),
+  learn: z.array(z.string()),
+  outcome_from: outcomeSource.shape.event.optional(),
+  checkpoints: z.array(checkpointFields),
+  outcomes: z.int(),
+});
+
+const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof slotFields> => {
+  const { serving, contender, before, refused, frozen, learn, checkpoints, outcome_from }: SlotState = slots.of(slot);
+  const live = gate.live(slot);
+  return {
+    slot,
+    serving: labelOf(serving),
+    ...(contender && {
+      contender: { policy: labelOf(contender.deployment), role: contender.role, share: contender.share, since: contender.since },
+    }),
+    ...(live && { live: { ...live } }),
+    before: before.map(labelOf),
+    refused: [...refused],
+    frozen,
+    learn: [...learn],
+    ...(outcome_from && { outcome_from }),
+    checkpoints: checkpoints.map((one) => ({ ...one, report: { ...one.report } })),
+    outcomes: ledger.tally(slot).outcomes,
+  };
+};
+
+export const gateCommands: Readonly<Record<string, Command<State>>> = {
+  "policy:list": command({
+    description: "Lists the slots with what serves them, what is on trial, the live comparison and the checkpoints.",
+    reads: true,
+    input: z.strictObject({ slot: slotName.optional() }),
+    output: z.object({ slots: z.array(slotFields) }),
+    async handle({ slot }, { state, signal }) {
+      await state.ledger.reached(state.lastWritten, signal);
+      const names = slot === undefined ? [...new Set([...state.ledger.slots(), ...state.slots.names()])].sort() : [slot];
+      return { slots: names.map((name) => describe(name, state)) };
+    },
+  }),
+  "policy:configure": command({
+    description: "Sets how a slot learns: which policies, and what tells outcomes that nobody gives.",
+    input: z.strictObject({
+      slot: slotName,
+      learn: z
+        .array(z.enum(Object.keys(kinds) as [string, ...string[]]))
+        .max(8)
+        .optional()
+        .describe("[] = only the serving policy"),
+      outcome_from: outcomeSource.shape.event.nullable().optional().describe("null = whoever selects says so"),
+    }),
+    output: slotFields,
+    async handle({ slot, learn, outcome_from }, { state }) {
+      await state.slots.change(slot, ({ outcome_from: present, ...rest }) => {
+        const source = outcome_from === undefined ? present : (outcome_from ?? undefined);
+        const next = { ...rest, ...(learn && { learn }), ...(source && { outcome_from: source }) };
+        const data = { slot, learn: next.learn, ...(source && { outcome_from: source }) };
+        return { state: next, tell: { event: "policy:configured", data } };
+      });
+      return describe(slot, state);
+    },
+  }),
+  "policy:train": command({
+    description: "Trains a policy on the outcomes of a slot now. It serves nothing before it was promoted.",
+    input: z.strictObject({ slot: slotName, policy: z.string().min(1).max(64) }),
+    output: checkpointFields,
+    deadline: longest,
+    async handle({ slot, policy }, { state, signal }) {
+      if (kinds[policy]?.train === undefined) throw unknownPolicy(policy);
+      await state.ledger.reached(state.lastWritten, signal);
+      const checkpoint = await state.training.train(slot, policy, state.ledger.tally(slot).outcomes);
+      return { ...checkpoint, report: { ...checkpoint.report } };
+    },
+  }),
+  "policy:evaluate": command({
+    description: "Tells what a policy would have been worth on logged outcomes that it did not learn from, beside the serving policy.",
+    reads: true,
+    input: z.strictObject(deployed),
+    output: z.looseObject({ slot: z.string(), policy: z.string(), serving: z.string(), outcomes: z.int(), decision: figures }),
+    deadline: longest,
+    async handle({ slot, policy, checkpoint }, { state, signal }) {
+      await state.ledger.reached(state.lastWritten, signal);
+      const deployment = state.gate.deploymentOf(slot, policy, checkpoint);
+      const evaluation = await state.gate.evaluate(slot, deployment);
+      return { slot, policy: labelOf(deployment), serving: labelOf(state.slots.of(slot).serving), ...evaluation };
+    },
+  }),
+  "policy:compare": command({
+    description: "Compares two candidates of a slot by their logged outcomes. The answer holds however often it is asked for.",
+    reads: true,
+    input: z.strictObject({
+      slot: slotName,
+      left: z.string().min(1).max(128),
+      right: z.string().min(1).max(128),
+      least_odds: z.number().min(0.001).max(0.5).describe("that either candidate had in every choice, as it was settled beforehand"),
+      alpha: z.number().min(0.0001).max(0.5).default(0.05).describe("risk of a wrong verdict, ever"),
+    }),
+    output: z.object({
+      difference: z.number().describe("of the mean rewards, left less right"),
+      interval: z.tuple([z.number(), z.number()]).describe("holds at all times, but for the risk alpha"),
+      verdict: z.enum(["left", "right", "not enough data"]),
+      left: z.object({ outcomes: z.int(), mean_reward: z.number() }),
+      right: z.object({ outcomes: z.int(), mean_reward: z.number() }),
+    }),
+    async handle({ slot, left, right, least_odds, alpha }, { state, signal }) {
+      await state.ledger.reached(state.lastWritten, signal);
+      const served = state.ledger.served(slot, 0);
+      const low = served.find(({ choice, probability }) => (choice === left || choice === right) && probability < least_odds * (1 - 1e-9));
+      if (low) {
+        const message = `policy:compare: least_odds: ${low.choice} was chosen with odds of ${low.probability}`;
+        throw new CodedError("REQUEST_INVALID", message, { least_odds, odds: low.probability });
+      }
+      const sides = { [left]: "left", [right]: "right" } as const;
+      const compared = served.map(
+        ({ choice, probability, reward }) => ({ side: sides[choice] ?? "neither", odds: probability, reward }) as const,
+      );
+      const { difference, interval, verdict } = compareSequentially(compared, least_odds, alpha);
+      const tally = (id: string) => {
+        const { outcomes, total } = state.ledger.tally(slot).candidates.get(id) ?? { outcomes: 0, total: 0 };
+        return { outcomes, mean_reward: outcomes === 0 ? 0 : total / outcomes };
+      };
+      return { difference, interval: [interval[0], interval[1]] as [number, number], verdict, left: tally(left), right: tally(right) };
+    },
+  }),
+  "policy:promote": command({
+    description: "Takes a policy one step further, if the evidence says so: to a trial with 5 % of the selections, or from there to all.",
+    input: z.strictObject(deployed),
+    output: slotFields,
+    deadline: longest,
+    async handle({ slot, policy, checkpoint }, { state, signal }) {
+      await state.ledger.reached(state.lastWritten, signal);
+      await state.gate.promote(slot, state.gate.deploymentOf(slot, policy, checkpoint), false);
+      return describe(slot, state);
+    },
+  }),
+  "policy:rollback": command({
+    description: "Ends a trial; where there is none, the policy that served before serves again.",
+    input: z.strictObject({ slot: slotName, reason: z.string().max(500).default("asked for") }),
+    output: slotFields,
+    async handle({ slot, reason }, { state }) {
+      await state.gate.rollBack(slot, reason);
+      return describe(slot, state);
+    },
+  }),
+  "policy:freeze": command({
+    description: "Keeps the policy that serves: nothing is trained, tried or promoted until it is unfrozen.",
+    input: z.strictObject({ slot: slotName, frozen: z.boolean().default(true) }),
+    output: slotFields,
+    async handle({ slot, frozen }, { state }) {
+      await state.slots.change(slot, (present) => {
+        if (present.frozen === frozen) return undefined;
+        const data = { slot, policy: labelOf(present.serving) };
+        return { state: { ...present, frozen }, tell: { event: frozen ? "policy:frozen" : "policy:unfrozen", data } };
+      });
+      return describe(slot, state);
+    },
+  }),
+};

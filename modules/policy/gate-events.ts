@@ -1,0 +1,43 @@
+/** What is told of the learner and the gate. */
+import { z } from "zod";
+import type { EventDeclaration } from "../../daemon/module.ts";
+import { checkpointFields } from "./gate-commands.ts";
+import { outcomeSource } from "./schema.ts";
+
+const evidence = z.record(z.string(), z.unknown());
+
+export const gateEvents: Readonly<Record<string, EventDeclaration>> = {
+  "policy:configured": {
+    description: "It was set how a slot learns.",
+    schema: z.object({ slot: z.string(), learn: z.array(z.string()), outcome_from: outcomeSource.shape.event.optional() }),
+  },
+  "policy:trained": {
+    description: "A policy was trained on the outcomes of a slot; its checkpoint is kept and serves nothing yet.",
+    schema: z.object({ slot: z.string(), checkpoint: checkpointFields }),
+  },
+  "policy:promoted": {
+    description: "A policy passed its gate: it is on trial with a share of the selections, or serves.",
+    schema: z.object({
+      slot: z.string(),
+      policy: z.string(),
+      over: z.string().describe("what served before"),
+      stage: z.enum(["trial", "serving"]),
+      share: z.number(),
+      automatic: z.boolean(),
+      evidence,
+    }),
+  },
+  "policy:rolled_back": {
+    description: "A policy does not serve any more, by itself or by command.",
+    schema: z.object({
+      slot: z.string(),
+      from: z.string(),
+      to: z.string(),
+      reason: z.string(),
+      automatic: z.boolean(),
+      evidence: evidence.optional(),
+    }),
+  },
+  "policy:frozen": { description: "What serves a slot stays.", schema: z.object({ slot: z.string(), policy: z.string() }) },
+  "policy:unfrozen": { description: "What serves a slot may change again.", schema: z.object({ slot: z.string(), policy: z.string() }) },
+};

@@ -1,0 +1,44 @@
+/** What the learner's worker is asked and answers. Outcomes go to it as the texts that the ledger holds, in small messages. */
+import type { PolicyOptions } from "../policies/policy.ts";
+
+/** A selection with its outcome. */
+export interface OutcomeText {
+  /** The data of `policy:selected`, as JSON. */
+  readonly selected: string;
+  readonly reward: number;
+  readonly ordinal: number;
+}
+
+export interface TrainJob {
+  readonly kind: "train";
+  readonly policy: string;
+  readonly options: PolicyOptions;
+  /** Outcomes after this one are held out, to measure what was learned. */
+  readonly through: number;
+}
+
+export interface EvaluateJob {
+  readonly kind: "evaluate";
+  readonly policy: string;
+  readonly options: PolicyOptions;
+  /** State of the policy; without one it learns from the first half of the outcomes, and goes on learning. */
+  readonly state?: Uint8Array;
+  /** What the deployment is called that it is compared with. */
+  readonly against: string;
+}
+
+export type Job = TrainJob | EvaluateJob;
+
+export type ToWorker =
+  | { readonly type: "begin"; readonly job: Job }
+  | { readonly type: "outcomes"; readonly outcomes: readonly OutcomeText[] }
+  | { readonly type: "run" };
+
+export type FromWorker =
+  | { readonly type: "done"; readonly result: unknown }
+  | { readonly type: "failed"; readonly message: string; readonly code?: string; readonly details?: Record<string, unknown> };
+
+export interface TrainResult {
+  readonly state: Uint8Array;
+  readonly report: Readonly<Record<string, number>>;
+}

@@ -1,0 +1,26 @@
+/** `policy:link`: for what began after the selection, as a run of the pattern that was chosen. */
+import { z } from "zod";
+import { CodedError } from "../../daemon/errors.ts";
+import type { Call } from "../../daemon/module.ts";
+import { assertOwn } from "./outcome-command.ts";
+import { linked } from "./schema.ts";
+import type { State } from "./state.ts";
+
+export const linkRequest = z.strictObject({ decision_id: z.string().min(1).max(128), outcome_from: linked.shape.outcome_from });
+
+/** @returns linked: false when the outcome is known already. @throws CodedError DECISION_UNKNOWN, OUTCOME_FOREIGN */
+export async function link(
+  request: z.output<typeof linkRequest>,
+  { state, context, caller, meta, signal }: Call<State>,
+): Promise<{ linked: boolean }> {
+  const { decision_id } = request;
+  await state.ledger.reached(state.lastWritten, signal);
+  const decision = state.ledger.decision(decision_id);
+  if (decision === undefined) throw new CodedError("DECISION_UNKNOWN", `No selection ${decision_id} is remembered.`, { decision_id });
+  assertOwn(caller, decision, decision_id);
+  if (decision.joined) return { linked: false };
+  const { seq } = await context.emit("policy:linked", request, meta);
+  state.lastWritten = Math.max(state.lastWritten, seq);
+  await state.ledger.reached(seq, signal);
+  return { linked: true };
+}

@@ -1,0 +1,88 @@
+/**
+ * `policy:outcome`: how a selection turned out.
+ *
+ * 1. The first outcome counts. One event id per decision: where two record an outcome at once, or one repeats it after a
+ *    time-out, the log keeps the first, and the ledger counts one whatever the log holds.
+ * 2. It comes from whoever asked for the selection, or from a module of the daemon: nobody rewards the choices of others.
+ * 3. A reward is within [-1, 1]: what lies beyond is clipped, so that one outcome cannot outweigh a thousand.
+ */
+import { z } from "zod";
+import { CodedError } from "../../daemon/errors.ts";
+import type { Call, Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
+import type { Decision } from "./ledger.ts";
+import type { Recorded } from "./schema.ts";
+import { ownerOf, type State } from "./state.ts";
+
+export const outcomeRequest = z
+  .strictObject({
+    decision_id: z.string().min(1).max(128),
+    reward: z.number().optional().describe("beyond [-1, 1] it is clipped"),
+    success: z.boolean().optional(),
+    cost: z.number().min(0).optional(),
+    latency_ms: z.number().min(0).optional(),
+  })
+  .refine(({ reward, success }) => reward !== undefined || success !== undefined, "reward or success is needed");
+export type Outcome = z.output<typeof outcomeRequest>;
+
+/** @returns false when the decision had its outcome already. @throws CodedError DECISION_UNKNOWN, OUTCOME_FOREIGN */
+export async function settle(outcome: Outcome, { state, context, caller, meta, signal }: Call<State>): Promise<boolean> {
+  const { decision_id } = outcome;
+  await state.ledger.reached(state.lastWritten, signal);
+  const decision = state.ledger.decision(decision_id);
+  if (decision === undefined) {
+    throw new CodedError("DECISION_UNKNOWN", `No selection ${decision_id} is remembered.`, { decision_id });
+  }
+  assertOwn(caller, decision, decision_id);
+  return record(outcome, decision, { state, context, meta, signal, source: "policy:outcome" });
+}
+
+/** @throws CodedError OUTCOME_FOREIGN */
+export function assertOwn(caller: Caller, { owner }: Decision, decision_id: string): void {
+  if (caller.kind === "module" || ownerOf(caller) === owner) return;
+  throw new CodedError("OUTCOME_FOREIGN", `The selection ${decision_id} was made for another; its outcome is not ${caller.id}'s to give.`, {
+    decision_id,
+    caller: caller.id,
+  });
+}
+
+interface Recording {
+  readonly state: State;
+  readonly context: ModuleContext;
+  readonly meta: Partial<MessageMeta>;
+  readonly signal: AbortSignal;
+  readonly source: string;
+}
+
+/** Writes the outcome unless there is one, and waits until it is counted, so that every later selection knows it. */
+export async function record(outcome: Outcome, decision: Decision, { state, context, meta, signal, source }: Recording): Promise<boolean> {
+  const { decision_id, success, cost, latency_ms } = outcome;
+  if (decision.joined) return false;
+  const underWay = state.settling.get(decision_id);
+  if (underWay !== undefined) {
+    await underWay;
+    return false;
+  }
+  const { slot, choice } = decision;
+  const event: Recorded = {
+    decision_id,
+    slot,
+    choice,
+    reward: rewardOf(outcome),
+    ...(success !== undefined && { success }),
+    ...(cost !== undefined && { cost }),
+    ...(latency_ms !== undefined && { latency_ms }),
+    source,
+  };
+  const written = context
+    .emit("policy:outcome_recorded", event, meta, { id: `outcome-${decision_id}` })
+    .then(({ seq }) => state.ledger.reached(seq, signal));
+  state.settling.set(decision_id, written);
+  try {
+    await written;
+  } finally {
+    state.settling.delete(decision_id);
+  }
+  return true;
+}
+
+const rewardOf = ({ reward, success }: Outcome): number => Math.max(-1, Math.min(1, reward ?? (success ? 1 : 0)));

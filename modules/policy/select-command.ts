@@ -1,0 +1,87 @@
+/** `policy:select`: one choice, drawn from the odds that the answering policy gives, and logged with them. */
+import { z } from "zod";
+import type { Call } from "../../daemon/module.ts";
+import { draw } from "./chance.ts";
+import { encode } from "./features/encode.ts";
+import { defaultSpec } from "./features/spec.ts";
+import { type Choice, candidate, choice, contextFeatures, episode, outcomeSource, type Selected, slotName } from "./schema.ts";
+import { ownerOf, type State } from "./state.ts";
+
+export const selectRequest = z.strictObject({
+  slot: slotName,
+  context: contextFeatures.default({}),
+  candidates: z
+    .array(candidate)
+    .min(1)
+    .max(256)
+    .refine((candidates) => new Set(candidates.map(({ id }) => id)).size === candidates.length, "ids must be unique"),
+  policy: z
+    .string()
+    .max(64)
+    .optional()
+    .describe("default: the one that serves the slot; by name, one that needs no proof or serves already"),
+  explore: z.number().min(0).max(1).default(0).describe("share of the odds that is spread evenly over the candidates"),
+  outcome_from: outcomeSource.optional().describe("what tells the outcome, if nobody gives it"),
+  episode: episode.optional().describe("for choices that follow one another towards one end"),
+});
+type SelectRequest = z.output<typeof selectRequest>;
+
+/** A choice, and the position of its event in the log. */
+export interface Selecting {
+  readonly made: Choice;
+  readonly seq: number;
+}
+
+/** A request with an id that was answered before, to the same question, gets the same answer. */
+export async function select(request: SelectRequest, call: Call<State>): Promise<Choice> {
+  const { state, context: daemon, meta } = call;
+  const { slot, candidates } = request;
+  await state.ledger.caughtUp();
+  const answered = state.ledger.answered(meta.id, slot, candidates);
+  if (answered !== undefined) return choice.parse(answered);
+  const key = JSON.stringify([meta.id, slot, candidates.map(({ id }) => id)]);
+  const underWay = state.selecting.get(key);
+  if (underWay !== undefined) return (await underWay).made;
+  const selecting = choose(request, call);
+  state.selecting.set(key, selecting);
+  selecting
+    .then(({ seq }) => state.ledger.reached(seq, daemon.signal))
+    .catch(() => undefined)
+    .finally(() => state.selecting.delete(key));
+  return (await selecting).made;
+}
+
+async function choose(request: SelectRequest, { state, context: daemon, meta, caller }: Call<State>): Promise<Selecting> {
+  const { slot, context, candidates, explore, outcome_from: asked, episode: part } = request;
+  const { policy, label, assigned } = await state.serving.answering(slot, request.policy);
+  const odds = policy.odds(encode(defaultSpec, context, candidates));
+  const probabilities = odds.probabilities.map((probability) => (1 - explore) * probability + explore / candidates.length);
+  const index = draw(probabilities, state.random());
+  const made: Choice = {
+    decision_id: daemon.newId(),
+    choice: candidates[index]?.id ?? "",
+    probability: probabilities[index] ?? 0,
+    scores: Object.fromEntries(candidates.map(({ id }, position) => [id, odds.scores[position] ?? 0])),
+    reason: odds.reason(index),
+    policy: policy.name,
+    version: policy.version,
+  };
+  const usual = state.slots.of(slot).outcome_from;
+  const outcome_from = asked ?? (usual && { event: usual });
+  const event: Selected = {
+    ...made,
+    request: meta.id,
+    slot,
+    context,
+    candidates,
+    feature_spec: defaultSpec.version,
+    deployment: label,
+    assigned,
+    by: ownerOf(caller),
+    ...(outcome_from && { outcome_from }),
+    ...(part && { episode: part }),
+  };
+  const { seq } = await daemon.emit("policy:selected", event, meta, { id: made.decision_id });
+  state.lastWritten = Math.max(state.lastWritten, seq);
+  return { made, seq };
+}

@@ -1,0 +1,98 @@
+/** Which policy answers a request: the one that serves the slot, the one that has a share, or the one that was asked for. */
+import { CodedError } from "../../../daemon/errors.ts";
+import type { ModuleContext } from "../../../daemon/module.ts";
+import type { Checkpoints } from "../checkpoints.ts";
+import type { Ledger } from "../ledger.ts";
+import { kinds, onlineKinds, unknownPolicy } from "../policies/kinds.ts";
+import type { Policy } from "../policies/policy.ts";
+import type { OnlinePolicies } from "./online.ts";
+import { type Deployment, isSame, labelOf, rollBack } from "./slot-state.ts";
+import type { Slots } from "./slots.ts";
+
+export interface Answering {
+  readonly policy: Policy;
+  /** What it is called in logs and comparisons. */
+  readonly label: string;
+  /** The share of the slot's selections that it answers. */
+  readonly assigned: number;
+}
+
+export interface ServingOptions {
+  readonly context: ModuleContext;
+  readonly ledger: Ledger;
+  readonly slots: Slots;
+  readonly online: OnlinePolicies;
+  readonly checkpoints: Checkpoints;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+export class Serving {
+  readonly #options: ServingOptions;
+
+  constructor(options: ServingOptions) {
+    this.#options = options;
+  }
+
+  /** @throws CodedError POLICY_NOT_SERVING when another policy is asked for than may answer */
+  async answering(slot: string, asked?: string | undefined): Promise<Answering> {
+    const { slots, random } = this.#options;
+    const { serving, contender, frozen } = slots.of(slot);
+    if (asked !== undefined && asked !== serving.policy) {
+      if (kinds[asked] === undefined) throw unknownPolicy(asked);
+      const kind = onlineKinds[asked];
+      if (kind === undefined) {
+        throw new CodedError("POLICY_NOT_SERVING", `${asked} does not serve ${slot}: it is asked for by name after it was promoted.`, {
+          slot,
+          policy: asked,
+          serving: labelOf(serving),
+        });
+      }
+      return { policy: await this.#options.online.of(slot, kind), label: asked, assigned: 1 };
+    }
+    if (contender === undefined || frozen || asked !== undefined) return this.#of(slot, serving, 1);
+    return random() < contender.share
+      ? this.#of(slot, contender.deployment, contender.share)
+      : this.#of(slot, serving, 1 - contender.share);
+  }
+
+  async #of(slot: string, deployment: Deployment, assigned: number): Promise<Answering> {
+    const label = labelOf(deployment);
+    try {
+      return { policy: await this.policyOf(slot, deployment), label, assigned };
+    } catch (error) {
+      if (deployment.checkpoint === undefined) throw error;
+      await this.#giveUp(slot, deployment, error);
+      return this.answering(slot);
+    }
+  }
+
+  /** @throws CodedError POLICY_STATE_INVALID when its checkpoint is missing or damaged */
+  policyOf(slot: string, { policy, checkpoint }: Deployment): Promise<Policy> {
+    const { online, checkpoints } = this.#options;
+    if (checkpoint !== undefined) return checkpoints.load(slot, policy, checkpoint);
+    const kind = onlineKinds[policy];
+    if (kind === undefined) throw unknownPolicy(policy);
+    return online.of(slot, kind);
+  }
+
+  /** A checkpoint that cannot be used is refused, and the policy before it serves. */
+  async #giveUp(slot: string, deployment: Deployment, error: unknown): Promise<void> {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#options.context.log.error({ slot, policy: labelOf(deployment), reason }, "a checkpoint is refused; the policy before it serves");
+    await this.#options.slots.change(slot, (state) => {
+      const { serving, contender, ...rest } = state;
+      const { outcomes } = this.#options.ledger.tally(slot);
+      // With a trial or a guard that cannot be used, the serving policy goes on alone.
+      const isContender = contender !== undefined && isSame(contender.deployment, deployment);
+      const back = isContender
+        ? { state: { ...rest, serving, refused: [...rest.refused, labelOf(deployment)] } }
+        : isSame(serving, deployment)
+          ? rollBack({ ...rest, serving }, outcomes)
+          : undefined;
+      if (back === undefined) return undefined;
+      const data = { slot, from: labelOf(deployment), to: labelOf(back.state.serving), automatic: true, reason };
+      return { state: back.state, tell: { event: "policy:rolled_back", data } };
+    });
+  }
+}

@@ -1,0 +1,86 @@
+/** The durable states of the slots: in the state store, changed by compare-and-set. */
+import type { ModuleContext } from "../../../daemon/module.ts";
+import { type Announcement, newSlot, type SlotState } from "./slot-state.ts";
+
+interface Stored {
+  readonly slot: string;
+  readonly state: SlotState;
+}
+
+interface Known {
+  readonly state: SlotState;
+  readonly revision: number;
+}
+
+const mostTries = 100;
+/** Slots have any name; keys of the store do not. */
+const keyOf = (slot: string) => `slot.${Buffer.from(slot).toString("base64url")}`;
+
+export class Slots {
+  readonly #context: ModuleContext;
+  readonly #known = new Map<string, Known>();
+
+  private constructor(context: ModuleContext) {
+    this.#context = context;
+  }
+
+  static async open(context: ModuleContext): Promise<Slots> {
+    const slots = new Slots(context);
+    for (const { slot } of (await context.state.entries<Stored>()).values()) await slots.#read(slot);
+    return slots;
+  }
+
+  of(slot: string): SlotState {
+    return this.#known.get(slot)?.state ?? newSlot;
+  }
+
+  names(): string[] {
+    return [...this.#known.keys()].sort();
+  }
+
+  /**
+   * Changes a slot in one step, and tells of it: the event is emitted again after a crash, under the same id.
+   * @param change from the present state to the next; undefined = no change. It may be called several times
+   * @returns the state that was reached, undefined if there was no change
+   */
+  async change(slot: string, change: (state: SlotState) => Change | undefined): Promise<SlotState | undefined> {
+    for (let attempt = 0; attempt < mostTries; attempt++) {
+      const { state, revision } = this.#known.get(slot) ?? { state: newSlot, revision: 0 };
+      const changed = change(state);
+      if (changed === undefined) return undefined;
+      const announcement = changed.tell && { id: this.#context.newId(), ...changed.tell };
+      const next: SlotState = { ...changed.state, ...(announcement && { announcement }) };
+      const reached = await this.#context.state.put(keyOf(slot), { slot, state: next } satisfies Stored, revision);
+      if (reached === undefined) {
+        await this.#read(slot);
+        continue;
+      }
+      this.#known.set(slot, { state: next, revision: reached });
+      await this.#announce(announcement).catch((error: unknown) => {
+        this.#context.log.error({ error, slot }, "a change of what serves could not be told; it is told at the next start");
+      });
+      return next;
+    }
+    throw new Error(`the slot ${slot} is being changed all the time`);
+  }
+
+  /** Tells what the last change of each slot was, unless that was told before. */
+  async announceAgain(): Promise<void> {
+    for (const { state } of this.#known.values()) await this.#announce(state.announcement);
+  }
+
+  async #announce(announcement: Announcement | undefined): Promise<void> {
+    if (announcement) await this.#context.emit(announcement.event, announcement.data, {}, { id: announcement.id });
+  }
+
+  async #read(slot: string): Promise<void> {
+    const found = await this.#context.state.get<Stored>(keyOf(slot));
+    if (found === undefined) this.#known.delete(slot);
+    else this.#known.set(slot, { state: found.value.state, revision: found.revision });
+  }
+}
+
+export interface Change {
+  readonly state: SlotState;
+  readonly tell?: { readonly event: string; readonly data: unknown };
+}

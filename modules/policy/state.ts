@@ -1,0 +1,31 @@
+/** What the handlers of the module share. */
+import type { Caller } from "../../daemon/module.ts";
+import type { Checkpoints } from "./checkpoints.ts";
+import type { Gate } from "./gate.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Selecting } from "./select-command.ts";
+import type { OnlinePolicies } from "./serving/online.ts";
+import type { Serving } from "./serving/serving.ts";
+import type { Slots } from "./serving/slots.ts";
+import type { Training } from "./training.ts";
+
+export interface State extends AsyncDisposable {
+  readonly ledger: Ledger;
+  readonly slots: Slots;
+  readonly online: OnlinePolicies;
+  readonly checkpoints: Checkpoints;
+  readonly serving: Serving;
+  readonly gate: Gate;
+  readonly training: Training;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Answers that the ledger does not know yet, by what was asked: whoever repeats the request shares them. */
+  readonly selecting: Map<string, Promise<Selecting>>;
+  /** Outcomes that are being written, by decision. */
+  readonly settling: Map<string, Promise<void>>;
+  /** Position of the last event that this process wrote and the ledger has to know. */
+  lastWritten: number;
+}
+
+/** How the log names who asked for a selection. */
+export const ownerOf = ({ kind, id }: Caller): string => `${kind}:${id}`;

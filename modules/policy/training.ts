@@ -1,0 +1,173 @@
+/**
+ * Training on outcomes as they come: after every 500 outcomes of a slot its learning policies are trained anew on the first
+ * four fifths of its experience, and those that can be judged are shown to the gate.
+ *
+ * What is done at 500 · k depends on the outcomes up to there alone, and is done again when a crash comes in between: the
+ * slot's state says how far it came.
+ */
+
+import { CodedError } from "../../daemon/errors.ts";
+import type { ModuleContext } from "../../daemon/module.ts";
+import type { Checkpoints } from "./checkpoints.ts";
+import { defaultSpec } from "./features/spec.ts";
+import type { Gate } from "./gate.ts";
+import type { Learner } from "./learner/learner.ts";
+import { type Joined, type Ledger, readersLag } from "./ledger.ts";
+import { kinds, onlineKinds } from "./policies/kinds.ts";
+import { optionsOf } from "./serving/online.ts";
+import { addCheckpoint, type Checkpoint, isSame, labelOf, type SlotState } from "./serving/slot-state.ts";
+import type { Slots } from "./serving/slots.ts";
+
+const every = 500;
+const learnedShare = 0.8;
+/** Outcomes after which a running comparison is looked at. */
+const watchEvery = 20;
+const mostJudged = 50;
+
+export interface TrainingOptions {
+  readonly context: ModuleContext;
+  readonly ledger: Ledger;
+  readonly slots: Slots;
+  readonly checkpoints: Checkpoints;
+  readonly learner: Learner;
+  readonly gate: Gate;
+}
+
+export class Training implements AsyncDisposable {
+  readonly #options: TrainingOptions;
+  /** Slots that are being worked on, or wait for it. */
+  readonly #busy = new Map<string, Promise<void>>();
+  readonly #watched = new Set<string>();
+  #stopped = false;
+
+  constructor(options: TrainingOptions) {
+    this.#options = options;
+  }
+
+  /** Goes on where an earlier process stopped. */
+  resume(): void {
+    for (const slot of this.#options.ledger.slots()) this.#begin(slot);
+  }
+
+  noticed(joined: readonly Joined[]): void {
+    for (const { slot, ordinal } of joined) {
+      if (ordinal % watchEvery === 0) this.#watch(slot);
+      if (ordinal % every === 0) this.#begin(slot);
+    }
+  }
+
+  /** Resolves once everything that is due is done. */
+  async settled(): Promise<void> {
+    while (this.#busy.size > 0) await Promise.all(this.#busy.values());
+  }
+
+  /** @returns the checkpoint of a policy trained on the outcomes so far */
+  async train(slot: string, policy: string, outcomes: number): Promise<Checkpoint> {
+    const { context, ledger, slots, checkpoints, learner } = this.#options;
+    const through = Math.floor(learnedShare * outcomes);
+    const options = optionsOf(slot);
+    const { state, report } = await learner.train({ kind: "train", policy, options, through }, ledger.experience(slot, outcomes));
+    const sha256 = await checkpoints.keep(slot, policy, state);
+    const checkpoint: Checkpoint = {
+      policy,
+      sha256,
+      bytes: state.length,
+      outcomes: through,
+      feature_spec: defaultSpec.version,
+      seed: options.seed,
+      trained_at: new Date().toISOString(),
+      report,
+    };
+    let dropped: readonly string[] = [];
+    await slots.change(slot, (present) => {
+      const added = addCheckpoint(present, checkpoint);
+      dropped = added.dropped;
+      return { state: added.state, tell: { event: "policy:trained", data: { slot, checkpoint } } };
+    });
+    for (const each of dropped) {
+      await checkpoints
+        .delete(each)
+        .catch((error: unknown) => context.log.warn({ error, sha256: each }, "an old checkpoint is still there"));
+    }
+    return checkpoint;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
+    await this.#options.learner[Symbol.asyncDispose]();
+    await Promise.all(this.#busy.values());
+  }
+
+  #begin(slot: string): void {
+    if (this.#stopped || this.#busy.has(slot) || this.#due(slot) === undefined) return;
+    const work = this.#work(slot).finally(() => this.#busy.delete(slot));
+    this.#busy.set(slot, work);
+  }
+
+  /** The latest 500 · k that was not worked on. */
+  #due(slot: string): number | undefined {
+    const { learned, frozen } = this.#options.slots.of(slot);
+    const { outcomes } = this.#options.ledger.tally(slot);
+    const next = learned + every;
+    if (frozen || next > outcomes) return undefined;
+    // What it would be trained on is gone when it comes too late.
+    return outcomes - next > readersLag ? outcomes - (outcomes % every) : next;
+  }
+
+  async #work(slot: string): Promise<void> {
+    const { slots, context } = this.#options;
+    for (let due = this.#due(slot); due !== undefined && !this.#stopped; due = this.#due(slot)) {
+      try {
+        for (const policy of slots.of(slot).learn) if (kinds[policy]?.train) await this.train(slot, policy, due);
+        await this.#judge(slot, due);
+      } catch (error) {
+        if (this.#stopped) return;
+        context.log.error({ error, slot, outcomes: due }, "the learner failed; it tries again after the next outcomes");
+      }
+      const done = due;
+      await slots.change(slot, (state) => ({ state: { ...state, learned: done } }));
+    }
+  }
+
+  /** Each checkpoint once, as soon as there are enough outcomes; policies that learn as they go at 500, 1000, 2000, … */
+  async #judge(slot: string, due: number): Promise<void> {
+    const { gate, slots } = this.#options;
+    const state = slots.of(slot);
+    const trained = ripe(state, due);
+    const shadows = isPowerOfTwo(due / every) ? state.learn.filter((name) => onlineKinds[name]).map((policy) => ({ policy })) : [];
+    for (const deployment of [...trained, ...shadows]) {
+      const present = slots.of(slot);
+      const label = labelOf(deployment);
+      if (present.contender?.role === "trial") return;
+      if (isSame(present.serving, deployment) || present.refused.includes(label)) continue;
+      await gate.promote(slot, deployment, true).catch((error: unknown) => {
+        if (!(error instanceof CodedError && error.code === "PROMOTION_REFUSED")) throw error;
+      });
+      if ("checkpoint" in deployment) {
+        await slots.change(slot, (now) => ({ state: { ...now, judged: [...now.judged, label].slice(-mostJudged) } }));
+      }
+    }
+  }
+
+  /** One look at a time; what comes meanwhile is seen by the next. */
+  #watch(slot: string): void {
+    const { slots, gate, context } = this.#options;
+    if (this.#watched.has(slot) || slots.of(slot).contender === undefined) return;
+    this.#watched.add(slot);
+    gate
+      .watch(slot)
+      .catch((error: unknown) => context.log.error({ error, slot }, "a comparison could not be concluded; it is looked at again"))
+      .finally(() => this.#watched.delete(slot));
+  }
+}
+
+/** Checkpoints that were not judged yet and have enough outcomes after what they learned from, the newest of each kind. */
+function ripe({ checkpoints, judged }: SlotState, outcomes: number): { policy: string; checkpoint: string }[] {
+  const old = checkpoints.filter((one) => outcomes - one.outcomes >= every);
+  return old
+    .filter((one, index) => old.findIndex(({ policy }) => policy === one.policy) === index)
+    .map(({ policy, sha256 }) => ({ policy, checkpoint: sha256 }))
+    .filter((deployment) => !judged.includes(labelOf(deployment)));
+}
+
+const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value));

@@ -1,0 +1,127 @@
+/** How fast the policies choose and learn, and that training is felt by nobody. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { connect } from "@nats-io/transport-node";
+import { createPolicyModule } from "../../modules/policy/index.ts";
+import { startDaemonProcess } from "../../test/harness/daemon-process.ts";
+import { MemoryEventLog } from "../../test/harness/memory-log.ts";
+import { createObjectStore, createStateStore, startModule } from "../../test/harness/module-context.ts";
+import { startEcho } from "./echo-process.ts";
+import type { Figure } from "./main.ts";
+import { latency } from "./measure.ts";
+
+const slot = "bench";
+/** Their features become 64 numbers each. */
+const candidates = Array.from({ length: 50 }, (_, index) => ({
+  id: `candidate-${index}`,
+  features: { cost: index / 50, quality: (index * 7) % 50, tags: [`tag-${index % 5}`, `tag-${index % 7}`] },
+}));
+const contextOf = (round: number) => ({ kind: `kind-${round % 8}`, size: round % 100, urgent: round % 2 === 0 });
+const warmUp = 500;
+const rounds = 2_000;
+const joined = 20_000;
+const trainedOn = 2_000;
+
+export async function learningSpeed(): Promise<Figure[]> {
+  return [await inProcess(), await overNats(), await joining(), await blocking()];
+}
+
+const atMost = (name: string, measured: number, unit: string, most: number, note: string): Figure => ({
+  name,
+  measured,
+  unit,
+  target: `≤ ${most}`,
+  met: measured <= most,
+  note,
+});
+
+/** The whole command but for the log, whose part is the disk's. */
+async function inProcess(): Promise<Figure> {
+  const module = createPolicyModule();
+  await using started = await startModule(module);
+  await learn(started, warmUp);
+  const select = module.commands["policy:select"];
+  if (select === undefined) throw new Error("there is no policy:select");
+  const context = { ...started.context, emit: async () => ({ id: "", seq: 0, duplicate: false }) };
+  let round = 0;
+  const ask = async () => {
+    const id = `request-${round++}`;
+    const input = select.input.parse({ slot, context: contextOf(round), candidates });
+    const meta = { id, correlation: id, hops: 0 };
+    await select.handle(input, { state: started.state, context, caller: { kind: "client", id: "bench" }, meta, signal: context.signal });
+  };
+  const { p50, p99 } = await latency(rounds, ask);
+  return atMost("policy:select in process p50, 50 candidates", p50, "ms", 0.2, `p99 ${p99.toFixed(2)} ms, after ${warmUp} outcomes`);
+}
+
+async function overNats(): Promise<Figure> {
+  await using daemon = await startDaemonProcess();
+  await using _echo = await startEcho(daemon.url);
+  const client = await connect({ servers: daemon.url });
+  try {
+    let round = 0;
+    const body = () => JSON.stringify({ slot, context: contextOf(round++), candidates });
+    const raw = await latency(rounds, () => client.request("bench.echo", body()));
+    const { p50, p99 } = await latency(rounds, () => client.request("policy:select", body()));
+    const note = `p99 ${p99.toFixed(2)} ms, logged with fsync; a raw request of this size ${raw.p50.toFixed(2)} ms`;
+    return atMost("policy:select over NATS p50, 50 candidates", p50, "ms", 1, note);
+  } finally {
+    await client.close();
+  }
+}
+
+/** From the log into the experience and the serving policy, as after the loss of the database. */
+async function joining(): Promise<Figure> {
+  const log = new MemoryEventLog();
+  await using folder = await temporary();
+  {
+    await using started = await startModule(createPolicyModule(), { log });
+    await started.call("policy:configure", { slot, learn: [] });
+    await learn(started, joined, candidates.slice(0, 10));
+  }
+  const begun = performance.now();
+  await using again = await startModule(createPolicyModule(), { log, database: join(folder.path, "policy.sqlite") });
+  await again.call("policy:select", { slot, candidates });
+  const rate = (1_000 * joined) / (performance.now() - begun);
+  const note = `${joined} selections of 10 candidates read again from the log and joined`;
+  return { name: "outcomes joined and learned from", measured: rate, unit: "outcomes/s", target: "≥ 10000", met: rate >= 10_000, note };
+}
+
+/** The longest that the event loop was late while a network was trained, beside that of the same time without. */
+async function blocking(): Promise<Figure> {
+  await using started = await startModule(createPolicyModule(), { objects: createObjectStore(), state: createStateStore() });
+  await started.call("policy:configure", { slot, learn: [] });
+  await learn(started, trainedOn);
+  const longest = async (work: () => Promise<unknown>) => {
+    const delays = monitorEventLoopDelay({ resolution: 1 });
+    delays.enable();
+    await work();
+    delays.disable();
+    return delays.max / 1e6;
+  };
+  const begun = performance.now();
+  const late = await longest(() => started.call("policy:train", { slot, policy: "kto" }));
+  const seconds = (performance.now() - begun) / 1_000;
+  const idle = await longest(() => new Promise((resolve) => setTimeout(resolve, 1_000 * Math.min(seconds, 10))));
+  const note = `kto, ${trainedOn} outcomes of 50 candidates in ${seconds.toFixed(1)} s; ${idle.toFixed(1)} ms without training`;
+  return atMost("longest block of the event loop by a training", late, "ms", 20, note);
+}
+
+async function learn(
+  started: { call: (command: string, input: unknown) => Promise<unknown> },
+  count: number,
+  of = candidates,
+): Promise<void> {
+  for (let round = 0; round < count; round++) {
+    const selection = { slot, context: contextOf(round), candidates: of };
+    const { decision_id, choice } = (await started.call("policy:select", selection)) as { decision_id: string; choice: string };
+    await started.call("policy:outcome", { decision_id, reward: choice.length + (round % 8) > 15 ? 1 : 0 });
+  }
+}
+
+async function temporary(): Promise<{ readonly path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), "reprise-bench-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
+import { until } from "../harness/until.ts";
+
+interface Status {
+  readonly name: string;
+  readonly state: string;
+  readonly verdict: string;
+  readonly variants: readonly { readonly variant: string; readonly outcomes: number; readonly mean_reward: number }[];
+  readonly comparisons: readonly { readonly difference: number; readonly interval: readonly [number, number]; readonly verdict: string }[];
+  readonly played: number;
+  readonly reason?: string;
+}
+
+let daemon: TestDaemon;
+before(async () => {
+  daemon = await startTestDaemon();
+  await write("good", "RETURN {score: 0.9}");
+  await write("bad", "RETURN {score: 0.1}");
+  await write("broken", "ABORT 'it never works'");
+});
+after(() => daemon?.[Symbol.asyncDispose]());
+
+const write = (name: string, strategy: string) => {
+  const content = `name: ${name}\ntype: orchestration\nversion: 1.0.0\norchestration_logic:\n  strategy: |\n    ${strategy}\n`;
+  return daemon.ask("composition:create", { type: "orchestration", name, content });
+};
+const statusOf = async (name: string): Promise<Status> => {
+  const { experiments } = await daemon.ask<{ experiments: Status[] }>("experiment:status", { name });
+  return experiments[0] as Status;
+};
+const ended = (name: string) =>
+  until(async () => ((await statusOf(name)).state === "running" ? undefined : statusOf(name)), `the end of ${name}`, 60_000);
+const outcomesIn = ({ variants }: Status) => variants.reduce((sum, { outcomes }) => sum + outcomes, 0);
+
+describe("an experiment", () => {
+  it("plays the variants until one has won, and logs each assignment as a choice with its odds", async () => {
+    const started = await daemon.ask<Status>("experiment:start", { name: "clear", variants: ["good", "bad"], runs: 400 });
+    assert.deepEqual([started.state, started.verdict], ["running", "not enough data"]);
+    const status = await ended("clear");
+    assert.deepEqual([status.state, status.verdict], ["decided", "good"]);
+    assert.ok(status.played < 300, `${status.played} runs`);
+    assert.equal(outcomesIn(status), status.played);
+    assert.ok((status.comparisons[0]?.interval[0] ?? 0) > 0);
+    const { events } = await daemon.ask<{ events: { data: Record<string, unknown> }[] }>("event:query", {
+      types: ["policy:selected"],
+      limit: 1_000,
+    });
+    const assignments = events.filter(({ data }) => data.slot === "experiment/clear");
+    assert.equal(assignments.length, status.played);
+    assert.ok(assignments.every(({ data }) => data.probability === 0.5));
+  });
+
+  it("says that there is not enough data when the variants are alike", async () => {
+    await daemon.ask("experiment:start", { name: "alike", variants: ["bad", "broken"], runs: 6 });
+    const status = await ended("alike");
+    assert.deepEqual([status.state, status.verdict, status.played], ["exhausted", "not enough data", 6]);
+  });
+
+  it("gives out variants, takes outcomes from whoever got them, and stops", async () => {
+    await daemon.ask("experiment:start", { name: "given", variants: ["left", "right", "middle"], mode: "bandit" });
+    for (let round = 0; round < 30; round++) {
+      const { variant, decision_id, probability } = await daemon.ask<{ variant: string; decision_id: string; probability: number }>(
+        "experiment:assign",
+        { name: "given" },
+      );
+      assert.ok(probability >= 0.2 / 3 - 1e-9);
+      await daemon.ask("policy:outcome", { decision_id, success: variant === "left" });
+    }
+    const stopped = await daemon.ask<Status>("experiment:stop", { name: "given" });
+    assert.equal(stopped.state, "stopped");
+    assert.equal(outcomesIn(stopped), 30);
+    assert.equal(await daemon.codeOf("experiment:assign", { name: "given" }), "EXPERIMENT_NOT_FOUND");
+    assert.deepEqual((await daemon.ask<Status>("experiment:stop", { name: "given" })).state, "stopped");
+  });
+
+  it("refuses a variant that is no pattern before it begins", async () => {
+    assert.equal(
+      await daemon.codeOf("experiment:start", { name: "void", variants: ["good", "nowhere"], runs: 5 }),
+      "COMPOSITION_NOT_FOUND",
+    );
+    assert.equal(await daemon.codeOf("experiment:status", { name: "void" }), "EXPERIMENT_NOT_FOUND");
+  });
+
+  it("ends as failed when a pattern cannot be played", async () => {
+    await daemon.ask("experiment:start", { name: "fails", variants: ["good", "base_orchestrator"], runs: 50 });
+    const status = await ended("fails");
+    assert.equal(status.state, "failed");
+    assert.match(status.reason ?? "", /^[A-Z_]+: .*base_orchestrator/);
+  });
+});
