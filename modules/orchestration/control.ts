@@ -96,12 +96,13 @@ async function statusOf(journals: Journals, id: string): Promise<RunStatus> {
   }
   const reference = referenceOf(last, "result");
   const isTooLarge = reference !== undefined && reference.bytes > largestResult;
-  const { result, error, judgements, usage } = isTooLarge ? { ...last, result: reference } : await journals.whole(last);
+  const { result, error, judgements, unverified, usage } = isTooLarge ? { ...last, result: reference } : await journals.whole(last);
   return {
     ...recordOf(started, last.state, last),
     ...(result !== undefined && { result }),
     ...(error && { error }),
     judgements,
+    ...(unverified && { unverified }),
     steps: usage.steps,
     usage,
   };

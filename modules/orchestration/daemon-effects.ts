@@ -68,9 +68,8 @@ export function daemonEffects(about: RunInDaemon): Effects {
       case "await":
         return waits.wait(effect, signal);
       case "judge":
-        throw new CodedError("JUDGEMENT_REQUIRED", `Line ${effect.line} asks for a judgement, and nobody in this run thinks.`, {
-          line: effect.line,
-        });
+      case "think":
+        throw new CodedError("JUDGEMENT_REQUIRED", "This asks for a judgement, and nobody in this run thinks.");
       case "sleep":
         return sleep(effect.milliseconds, undefined, { signal });
     }

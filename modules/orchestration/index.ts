@@ -6,11 +6,24 @@ import { explain, explanation } from "./explain.ts";
 import { limits } from "./interpreter/limits.ts";
 import { loadPattern, patternOf } from "./pattern.ts";
 import { openRuns, type Runs } from "./runs.ts";
-import { capabilities, details, identity, rerunRequest, runRecord, runState, runStatus, startRequest, stepError, usage } from "./schema.ts";
+import {
+  capabilities,
+  details,
+  identity,
+  rerunRequest,
+  runRecord,
+  runState,
+  runStatus,
+  startRequest,
+  stepError,
+  unverifiedClaim,
+  usage,
+} from "./schema.ts";
+import { assertModel } from "./thinking/thinker.ts";
 
 const command = commandsOf<Runs>();
 
-const ended = { ...identity, steps: z.number(), usage, duration_ms: z.number() };
+const ended = { ...identity, steps: z.number(), usage, duration_ms: z.number(), unverified: z.array(unverifiedClaim).optional() };
 const runId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "expected the run_id of a reply");
 /** Longest wait of `orchestration:status`. */
 const maximumWait = 600;
@@ -23,11 +36,8 @@ export default defineModule<Runs>({
       description: "Starts a run of a pattern, at the pattern's present commit.",
       input: startRequest,
       output: runRecord.extend({ capabilities: capabilities.optional() }),
-      handle(request, { state, caller, meta }) {
-        const { interpreter } = request;
-        if (interpreter !== "scripted") {
-          throw new CodedError("PATTERN_INVALID", `The interpreter ${interpreter} is not available yet; use scripted.`, { interpreter });
-        }
+      async handle(request, { state, context, caller, meta }) {
+        if (request.interpreter !== "scripted") await assertModel(context, request.model);
         return state.start(request, caller, meta);
       },
     }),
@@ -112,11 +122,11 @@ export default defineModule<Runs>({
   },
   events: {
     "orchestration:started": {
-      description: "A run began.",
-      schema: z.object({
+      description: "A run began. It holds all that the run is played from.",
+      schema: z.looseObject({
         ...identity,
         ...details,
-        inputs: z.record(z.string(), z.unknown()),
+        inputs: z.record(z.string(), z.unknown()).optional(),
         limits,
         capabilities: capabilities.optional(),
       }),
@@ -129,6 +139,16 @@ export default defineModule<Runs>({
     "orchestration:resumed": { description: "A run that was paused goes on.", schema: z.object({ ...identity, usage }) },
     "orchestration:completed": { description: "A run reached its end.", schema: z.object({ ...ended, result: z.unknown() }) },
     "orchestration:failed": { description: "A run ended with an error.", schema: z.object({ ...ended, error: stepError }) },
+    "orchestration:denied": {
+      description: "A run tried what it may not do.",
+      schema: z.object({
+        ...identity,
+        step: z.string(),
+        kind: z.string().describe("of the effect"),
+        target: z.string().optional().describe("command, tool:NAME or emit:NAME"),
+        reason: z.string(),
+      }),
+    },
     "orchestration:cancelled": { description: "A run was ended by command.", schema: z.object(ended) },
   },
   start: openRuns,

@@ -19,6 +19,8 @@ export interface Pattern {
   readonly version?: string;
   readonly commit?: string;
   /** Of the block that is played; the pattern may have others. */
+  /** Of the block of logic that is played. */
+  readonly text: string;
   readonly strategy: Strategy;
   /** Names of the blocks that can be played. */
   readonly blocks: readonly string[];
@@ -65,6 +67,7 @@ function readPattern(data: unknown, name = "strategy"): Pattern {
   }
   return {
     name: typeof fields.name === "string" ? fields.name : "",
+    text: logic[name] as string,
     strategy: parseOnce(logic[name] as string),
     blocks,
     variables: Object.fromEntries(Object.entries(asObject(fields.variables) ?? {}).map(([name, value]) => [name, defaultOf(value)])),

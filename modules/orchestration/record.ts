@@ -2,7 +2,7 @@
 import type { MessageMeta } from "../../daemon/module.ts";
 import type { Recorded, StepError, StepsEntry } from "./interpreter/journal.ts";
 import type { Limits } from "./interpreter/limits.ts";
-import type { EndState, Interpreter, Lineage, PassedJudgement, RunRecord, Usage } from "./schema.ts";
+import type { EndState, Interpreter, Lineage, PassedJudgement, RunRecord, UnverifiedClaim, Usage } from "./schema.ts";
 
 /** The first entry: all that a run is played from, so that a resumed run is the same run (invariant 6). */
 export interface StartedEntry {
@@ -58,6 +58,8 @@ export interface EndedEntry extends Partial<Recorded> {
   readonly usage: Usage;
   /** Judgement points that were passed, each line once. */
   readonly judgements: PassedJudgement[];
+  /** What a model said that it did, and nothing shows. */
+  readonly unverified?: UnverifiedClaim[];
 }
 
 export type RunEntry = StartedEntry | StepsEntry | TakenEntry | PausedEntry | ResumedEntry | EndedEntry;

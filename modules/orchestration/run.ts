@@ -6,14 +6,19 @@ import { createActivity } from "./activity.ts";
 import { startClock } from "./clock.ts";
 import { assertSize } from "./contents.ts";
 import { daemonEffects } from "./daemon-effects.ts";
+import { withDenials } from "./denials.ts";
 import { inquirer } from "./inquire.ts";
 import { play } from "./interpreter/interpreter.ts";
 import { createJournal, RunLost, stepErrorOf } from "./interpreter/journal.ts";
 import { limitExceeded } from "./interpreter/limits.ts";
+import type { Doing } from "./interpreter/steps.ts";
 import type { Journals } from "./journals.ts";
 import { loadPattern, type Pattern } from "./pattern.ts";
 import { type EndedEntry, playedOf, type RunEntry, type StartedEntry } from "./record.ts";
 import type { DoingNow, Usage } from "./schema.ts";
+import { openClaims } from "./thinking/claims.ts";
+import { withJudge } from "./thinking/judge.ts";
+import { think } from "./thinking/think.ts";
 import type { EventWatch } from "./watch.ts";
 
 /** Reason of an abort: somebody ended the run. */
@@ -60,6 +65,8 @@ export interface RunOptions {
   readonly pattern: Pattern;
   /** The journal so far; the first entry is the started one. */
   readonly entries: readonly RunEntry[];
+  /** That entry is still to be written. */
+  readonly isNew?: boolean;
   /** Sequence of the event that says that it started. */
   readonly since: number;
   readonly account: Account;
@@ -70,7 +77,18 @@ export interface RunOptions {
   onStep(): void;
 }
 
-export function playRun({ context, journals, pattern, entries, since, account, watch, whenOwned, onStep }: RunOptions): RunHandle {
+export function playRun({
+  context,
+  journals,
+  pattern,
+  entries,
+  isNew = false,
+  since,
+  account,
+  watch,
+  whenOwned,
+  onStep,
+}: RunOptions): RunHandle {
   const started = entries[0] as StartedEntry;
   const before = playedOf(entries);
   const { seconds } = started.limits;
@@ -78,7 +96,8 @@ export function playRun({ context, journals, pattern, entries, since, account, w
   const pausing = new AbortController();
   const clock = startClock(before.usage.milliseconds, seconds * 1000, () => abort.abort(limitExceeded("seconds", seconds)));
   const activity = createActivity(clock.hold);
-  const effects = daemonEffects({ context, run: started, watch, since });
+  const claims = openClaims(context, started);
+  const effects = withDenials(daemonEffects({ context, run: started, watch, since }), context, started);
   const judgements = new Map<number, { line: number; text: string }>();
   let steps = 0;
 
@@ -87,36 +106,52 @@ export function playRun({ context, journals, pattern, entries, since, account, w
       read: () => journals.read(started.run_id),
       append: (index, entry) => journals.append(started.run_id, index, entry as RunEntry),
     },
-    length: entries.length,
+    length: isNew ? 0 : entries.length,
+    ...(isNew && { first: started }),
     steps: before.steps,
     elapsed: clock.elapsed,
     signal: context.signal,
   });
   const usage = () => ({ steps, milliseconds: clock.elapsed(), ...account.own });
 
+  const shared = {
+    context,
+    run: started,
+    pattern,
+    claims,
+    variables: { ...pattern.variables, ...started.inputs },
+    journal,
+    limits: started.limits,
+    signal: abort.signal,
+    pausing: pausing.signal,
+    account,
+    whenOwned,
+    inquire: inquirer({ context, run: started, watch, since, activity }),
+    onEffect: (doing: Doing) => activity.begin(doing),
+    onStep(count: number) {
+      steps = count;
+      if (count > before.usage.steps) onStep();
+    },
+  };
+
+  function interpret(): Promise<unknown> {
+    if (started.interpreter === "llm") return think({ ...shared, effects });
+    const thinks = started.interpreter === "hybrid";
+    return play({
+      ...shared,
+      name: pattern.name,
+      strategy: pattern.strategy,
+      effects: thinks ? withJudge(effects, shared) : effects,
+      expressions: context.expressions,
+      patterns: (name) => loadPattern(context, name, started.commit),
+      thinks,
+      onJudgement: ({ position: { line }, text }) => judgements.set(line, { line, text }),
+    });
+  }
+
   async function outcome(): Promise<Pick<EndedEntry, "state" | "result" | "error">> {
     try {
-      const result = await play({
-        name: pattern.name,
-        strategy: pattern.strategy,
-        variables: { ...pattern.variables, ...started.inputs },
-        effects,
-        expressions: context.expressions,
-        patterns: (name) => loadPattern(context, name, started.commit),
-        journal,
-        limits: started.limits,
-        signal: abort.signal,
-        pausing: pausing.signal,
-        account,
-        whenOwned,
-        inquire: inquirer({ context, run: started, watch, since, activity }),
-        onEffect: (doing) => activity.begin(doing),
-        onStep(count) {
-          steps = count;
-          if (count > before.usage.steps) onStep();
-        },
-        onJudgement: ({ position: { line }, text }) => judgements.set(line, { line, text }),
-      });
+      const result = await interpret();
       assertSize(JSON.stringify(result)?.length ?? 0);
       return { state: "completed", result };
     } catch (error) {
@@ -141,6 +176,7 @@ export function playRun({ context, journals, pattern, entries, since, account, w
         ...reached,
         usage: usage(),
         judgements: [...judgements.values()],
+        ...(claims.unverified.length > 0 && { unverified: [...claims.unverified] }),
       };
       await journal.close(entry);
       return { kind: "ended", entry };

@@ -80,6 +80,10 @@ export type RunRecord = z.output<typeof runRecord>;
 const judgement = z.object({ line: z.number(), text: z.string() });
 export type PassedJudgement = z.output<typeof judgement>;
 
+/** What a model said that it did, and neither the log nor the journal of the run shows. */
+export const unverifiedClaim = z.object({ claim: z.string(), target: z.string(), step: z.string() });
+export type UnverifiedClaim = z.output<typeof unverifiedClaim>;
+
 /** A step that is under way. */
 export const doing = z.object({
   step: z.string(),
@@ -95,6 +99,7 @@ export const runStatus = runRecord.extend({
   result: z.unknown().optional(),
   error: stepError.optional(),
   judgements: z.array(judgement).optional(),
+  unverified: z.array(unverifiedClaim).optional(),
   steps: z.number(),
   usage,
 });

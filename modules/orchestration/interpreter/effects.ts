@@ -23,6 +23,8 @@ export type Effect =
   | { readonly kind: "ask"; readonly question: string; readonly options?: readonly unknown[]; readonly within?: number }
   | Wait
   | Question
+  /** A turn of a model that plays the pattern by itself. */
+  | { readonly kind: "think"; readonly turn: number }
   /** Milliseconds. */
   | { readonly kind: "sleep"; readonly milliseconds: number };
 
