@@ -4,6 +4,7 @@
  */
 import type { Database, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
 import type { Spend } from "./account.ts";
+import { recordOf, type StartedEntry } from "./record.ts";
 import type { RunRecord, RunState } from "./schema.ts";
 
 export interface RunFilter {
@@ -148,9 +149,8 @@ export class RunCatalogue implements AsyncDisposable {
   #apply({ type, seq, time, data }: EventRecord): void {
     const action = type.slice(type.indexOf(":") + 1);
     if (action === "started") {
-      const { inputs: _, limits: __, capabilities: ___, ...about } = data as RunRecord & Record<string, unknown>;
-      const record = { ...about, state: "running", started_at: time };
-      const { run_id, pattern, agent_id = null, parent_run = null, owner } = about;
+      const record = recordOf({ ...(data as StartedEntry), at: time });
+      const { run_id, pattern, agent_id = null, parent_run = null, owner } = record;
       this.#insert.run(run_id, seq, pattern, agent_id, parent_run, owner, JSON.stringify(record));
       return;
     }

@@ -43,6 +43,10 @@ export function openJournals(context: ModuleContext): Journals {
     },
     async end(started, { state, error }) {
       const entries = await read(started.run_id);
+      if (entries.length === 0) {
+        if ((await append(started.run_id, 0, started)) === "conflict") throw grown(started.run_id);
+        entries.push(started);
+      }
       const last = entries.at(-1);
       if (last?.type === "ended") return tellEnd(context, started, last);
       const ended: EndedEntry = {

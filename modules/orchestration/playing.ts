@@ -7,7 +7,7 @@
 import { CodedError, errorTable } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import { retry } from "../../daemon/retry.ts";
-import { type Account, openAccount } from "./account.ts";
+import { type Account, openAccount, type Spend } from "./account.ts";
 import type { RunCatalogue } from "./catalogue.ts";
 import { RunLost, stepErrorOf } from "./interpreter/journal.ts";
 import { grown, type Journals } from "./journals.ts";
@@ -29,8 +29,11 @@ export interface OpenRun {
 
 export interface Playing extends AsyncDisposable {
   readonly leases: Leases;
-  /** @param since position in the log at which the run began */
-  play(pattern: Pattern, entries: readonly RunEntry[], since: number): void;
+  /**
+   * @param since position in the log at which the run began
+   * @param isNew its first entry is still to be written
+   */
+  play(pattern: Pattern, entries: readonly RunEntry[], since: number, isNew?: boolean): void;
   /** Plays a run from its journal. */
   goOn(entries: readonly RunEntry[]): Promise<void>;
   find(run: string | undefined): OpenRun | undefined;
@@ -76,7 +79,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     return leases.check();
   });
 
-  function play(pattern: Pattern, entries: readonly RunEntry[], since: number): void {
+  function play(pattern: Pattern, entries: readonly RunEntry[], since: number, isNew = false): void {
     const started = entries[0] as StartedEntry;
     const { run_id, agent_id, owner } = started;
     let reported = performance.now();
@@ -85,8 +88,9 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
       journals,
       pattern,
       entries,
+      isNew,
       since,
-      account: accountOf(started, entries),
+      account: isNew ? openAccountOf(started) : openAccountOf(started, playedOf(entries).usage, catalogue.below(run_id).spent),
       watch,
       whenOwned: (signal) => (leases.holds(owner) ? undefined : leases.whenHeld(owner, signal)),
       onStep() {
@@ -96,16 +100,14 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
       },
     });
     if (agent_id !== undefined) runOfAgent.set(agent_id, run_id);
-    const children = entries.length === 1 ? 0 : catalogue.below(run_id).children;
+    const children = isNew ? 0 : catalogue.below(run_id).children;
     open.set(run_id, { handle, children, done: handle.rest.then((rest) => conclude(handle, rest)) });
   }
 
   /** Within that of the run that started it, if that is open. */
-  function accountOf(started: StartedEntry, entries: readonly RunEntry[]): Account {
-    const { limits, parent_run, run_id } = started;
-    const parent = find(parent_run)?.handle.account;
-    const openOne = parent?.open ?? openAccount;
-    return entries.length === 1 ? openOne(limits) : openOne(limits, playedOf(entries).usage, catalogue.below(run_id).spent);
+  function openAccountOf({ limits, parent_run }: StartedEntry, own?: Spend, below?: Spend): Account {
+    const openOne = find(parent_run)?.handle.account.open ?? openAccount;
+    return openOne(limits, own, below);
   }
 
   function tellProgress({ started, usage }: RunHandle): void {
@@ -161,8 +163,8 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
   async function take({ run_id, parent_run }: RunRecord, isForeign: boolean): Promise<void> {
     if (parent_run !== undefined) await recovering.get(parent_run);
     const entries = await journals.read(run_id);
-    const [started, last] = [entries[0], entries.at(-1)];
-    if (started?.type !== "started" || last === undefined) return endUnbegun(run_id);
+    if (entries.length === 0) entries.push(await beginJournal(run_id));
+    const [started, last] = [entries[0] as StartedEntry, entries.at(-1) as RunEntry];
     if (last.type === "ended") return catalogue.told(await tellEnd(context, started, last));
     if (last.type === "paused")
       return catalogue.told(await tellChange(context, started, "paused", playedOf(entries).usage, entries.length - 1));
@@ -185,12 +187,11 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     play(pattern, entries, catalogue.sinceOf(started.run_id) ?? 0);
   }
 
-  /** The event that it began was stored, and no entry: the daemon was stopped in between, and had answered nobody. */
-  async function endUnbegun(run_id: string): Promise<void> {
+  /** The event that it began was stored, and the daemon stopped before the first entry was. */
+  async function beginJournal(run_id: string): Promise<StartedEntry> {
     const started = await beginningOf(context, run_id);
-    if (started === undefined) return;
-    const error = { code: "SHUTTING_DOWN", message: "The daemon stopped before the run began.", details: {} } as const;
-    catalogue.told(await journals.end(started, { state: "failed", error }));
+    if (started === undefined || (await journals.append(run_id, 0, started)) === "conflict") throw grown(run_id);
+    return started;
   }
 
   function find(run: string | undefined): OpenRun | undefined {

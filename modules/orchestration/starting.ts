@@ -93,7 +93,10 @@ export function createStarting({ context, journals, playing }: StartingOptions):
     const forget = countChild(playing.find(started.parent_run));
     try {
       await playing.leases.whenHeld(started.owner, context.signal);
-      playing.play(pattern, [started, ...taken], await store(started, taken));
+      // What is taken over must be complete when the run is heard of; a new run's journal can begin beside its first steps.
+      const entries = [started, ...taken];
+      if (taken.length > 0) for (const [index, entry] of entries.entries()) await append(started.run_id, index, entry);
+      playing.play(pattern, entries, await tellStart(context, started), taken.length === 0);
     } catch (error) {
       forget();
       // Nobody is told that this run began, so it must not be played after a restart.
@@ -101,23 +104,6 @@ export function createStarting({ context, journals, playing }: StartingOptions):
       throw error;
     }
     return { ...recordOf(started), ...(started.capabilities && { capabilities: [...started.capabilities] }) };
-  }
-
-  /**
-   * Without steps to take over, entry and event are stored side by side. Either alone does no harm: a journal that no event tells
-   * of is never played, and an event without a journal is seen at the restart.
-   */
-  async function store(started: StartedEntry, taken: readonly StepsEntry[]): Promise<number> {
-    const entry = append(started.run_id, 0, started);
-    if (taken.length === 0) {
-      const [journaled, told] = await Promise.allSettled([entry, tellStart(context, started)]);
-      if (journaled.status === "rejected") throw journaled.reason;
-      if (told.status === "rejected") throw told.reason;
-      return told.value;
-    }
-    await entry;
-    for (const [index, steps] of taken.entries()) await append(started.run_id, index + 1, steps);
-    return tellStart(context, started);
   }
 
   async function append(run_id: string, index: number, entry: RunEntry): Promise<void> {

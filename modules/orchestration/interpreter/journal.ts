@@ -84,6 +84,8 @@ export interface JournalOptions {
   readonly store: JournalStore;
   /** Number of entries that were read. */
   readonly length: number;
+  /** The entry to begin with, before all others; whatever else is written waits for it. */
+  readonly first?: object;
   /** What those entries tell of steps. */
   readonly steps: readonly Recorded[];
   /** Milliseconds that the run has been played so far. */
@@ -164,6 +166,9 @@ export function createJournal(options: JournalOptions): Journal {
     });
     return scheduled;
   }
+
+  const { first } = options;
+  if (first !== undefined) void after(() => write(first));
 
   return {
     intentOf: (step) => intents.get(step),
