@@ -122,13 +122,25 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     description: "Tells what a policy would have been worth on logged outcomes that it did not learn from, beside the serving policy.",
     reads: true,
     input: z.strictObject(deployed),
-    output: z.looseObject({ slot: z.string(), policy: z.string(), serving: z.string(), outcomes: z.int(), decision: figures }),
+    output: z.looseObject({
+      slot: z.string(),
+      policy: z.string(),
+      against: z.string().describe("the serving policy"),
+      outcomes: z.int().describe("that it is judged by"),
+      decision: figures,
+    }),
     deadline: longest,
     async handle({ slot, policy, checkpoint }, { state, signal }) {
       await state.ledger.reached(state.lastWritten, signal);
       const deployment = state.gate.deploymentOf(slot, policy, checkpoint);
       const evaluation = await state.gate.evaluate(slot, deployment);
-      return { slot, policy: labelOf(deployment), serving: labelOf(state.slots.of(slot).serving), ...evaluation };
+      return {
+        slot,
+        policy: labelOf(deployment),
+        against: labelOf(state.slots.of(slot).serving),
+        ...evaluation,
+        decision: { ...evaluation.decision },
+      };
     },
   }),
   "policy:compare": command({

@@ -14,6 +14,7 @@ import type { Checkpoints } from "./checkpoints.ts";
 import { compareSequentially, type SequentialVerdict } from "./evaluation/sequential.ts";
 import type { Evaluation } from "./learner/evaluate-job.ts";
 import type { Learner } from "./learner/learner.ts";
+import type { PolicyState } from "./learner/messages.ts";
 import { experienceWindow, type Ledger } from "./ledger.ts";
 import { onlineKinds, unknownPolicy } from "./policies/kinds.ts";
 import { optionsOf } from "./serving/online.ts";
@@ -54,22 +55,20 @@ export class Gate {
     return { policy, checkpoint: found.sha256 };
   }
 
-  /** Off the log: on outcomes that came after those it learned from. */
+  /** On logged outcomes that came after those it learned from; of a policy that learns as it goes, on the second half of them. */
   async evaluate(slot: string, deployment: Deployment): Promise<Evaluation> {
-    const { ledger, slots, checkpoints, learner } = this.#options;
-    const { serving, checkpoints: known } = slots.of(slot);
+    const { ledger, slots, learner } = this.#options;
+    const { serving, checkpoints } = slots.of(slot);
     const { outcomes } = ledger.tally(slot);
-    const learned = known.find(({ sha256 }) => sha256 === deployment.checkpoint)?.outcomes ?? 0;
-    const after = Math.max(learned, outcomes - experienceWindow);
-    const state = deployment.checkpoint === undefined ? undefined : await checkpoints.bytes(deployment.checkpoint);
-    const job = {
-      kind: "evaluate",
-      policy: deployment.policy,
-      options: optionsOf(slot),
-      against: labelOf(serving),
-      ...(state && { state }),
-    } as const;
-    return learner.evaluate(job, ledger.texts(slot, after, outcomes));
+    const first = Math.max(0, outcomes - experienceWindow);
+    const learned = checkpoints.find(({ sha256 }) => sha256 === deployment.checkpoint)?.outcomes ?? Math.floor((first + outcomes) / 2);
+    const [policy, present] = await Promise.all([this.#stateOf(deployment), this.#stateOf(serving)]);
+    const job = { kind: "evaluate", policy, serving: present, options: optionsOf(slot), after: learned } as const;
+    return learner.evaluate(job, ledger.texts(slot, first, outcomes));
+  }
+
+  async #stateOf({ policy, checkpoint }: Deployment): Promise<PolicyState> {
+    return { policy, ...(checkpoint !== undefined && { state: await this.#options.checkpoints.bytes(checkpoint) }) };
   }
 
   /** Undefined when nothing is compared. */

@@ -1,41 +1,189 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
-import { createPolicyModule, type PolicyModuleOptions } from "../../modules/policy/index.ts";
+import type { ObjectStore, StateStore } from "../../daemon/module.ts";
+import { createPolicyModule } from "../../modules/policy/index.ts";
+import { type Deployment, newSlot, type SlotState } from "../../modules/policy/serving/slot-state.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
 import { createObjectStore, createStateStore, startModule, type TestModule, type TestOptions } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
 
 const failsWith = (code: ErrorCode) => (error: unknown) => error instanceof CodedError && error.code === code;
-const start = (options: TestOptions = {}, policy: PolicyModuleOptions = {}) => startModule(createPolicyModule(policy), options);
+const start = (options: TestOptions = {}) => startModule(createPolicyModule(), options);
 type Started = TestModule<AsyncDisposable>;
 
+const slot = "lamp";
 const candidates = [{ id: "red" }, { id: "green" }, { id: "blue" }];
 const contexts = ["day", "night", "dusk"];
 const best: Record<string, string> = { day: "red", night: "green", dusk: "blue" };
 
-/** Choices of a policy that never learns, so that another has something to be better than. */
-async function play(policy: Started, rounds: number, asked?: string, slot = "lamp"): Promise<void> {
+interface Listed {
+  readonly serving: string;
+  readonly contender?: { readonly policy: string; readonly role: string; readonly share: number };
+  readonly before: readonly string[];
+  readonly refused: readonly string[];
+  readonly checkpoints: readonly { readonly sha256: string; readonly outcomes: number; readonly report: Record<string, number> }[];
+}
+
+async function play(policy: Started, rounds: number): Promise<void> {
   for (let round = 0; round < rounds; round++) {
     const time = contexts[round % 3] ?? "";
-    const ask = { slot, context: { time }, candidates, ...(asked && { policy: asked }) };
-    const { decision_id, choice } = await policy.call("policy:select", ask);
+    const { decision_id, choice } = await policy.call("policy:select", { slot, context: { time }, candidates });
     await policy.call("policy:outcome", { decision_id, reward: choice === best[time] ? 1 : 0 });
   }
 }
 
+const listed = async (policy: Started): Promise<Listed> =>
+  (await policy.call<{ slots: Listed[] }>("policy:list", { slot })).slots[0] as Listed;
+const told = (policy: Started, event: string) => policy.log.ofType(event).map(({ data }) => data as Record<string, unknown>);
+
+/** A state store in which the slot is as it might have become. */
+async function stateWith(changes: Partial<SlotState>): Promise<StateStore> {
+  const store = createStateStore();
+  await store.put(`slot.${Buffer.from(slot).toString("base64url")}`, { slot, state: { ...newSlot, learn: [], ...changes } });
+  return store;
+}
+const servedBy = (policy: string, learn: readonly string[] = []) => stateWith({ serving: { policy }, learn });
+
 describe("a trained policy", () => {
-  it("is trained beside the daemon, kept as a checkpoint, judged, tried and promoted, and rolled back in one command", async () => {
+  it("is trained beside the daemon, kept as a checkpoint, judged on later outcomes and tried; the same log gives the same bits", async () => {
+    const log = new MemoryEventLog();
+    let trained: unknown[];
+    {
+      await using policy = await start({ log, state: await servedBy("uniform", ["kto"]) });
+      await play(policy, 1_000);
+      await until(() => told(policy, "policy:promoted").length > 0, "the trial", 120_000);
+      const { checkpoints, contender, serving } = await listed(policy);
+      assert.deepEqual(
+        checkpoints.map(({ outcomes }) => outcomes),
+        [800, 400],
+      );
+      for (const figure of ["loss", "entropy", "kl", "calibration_error", "effective_sample_size", "regret"]) {
+        assert.ok(Number.isFinite(checkpoints[0]?.report[figure]), figure);
+      }
+      assert.ok((checkpoints[0]?.report.regret ?? 1) < 0, "better than any fixed choice");
+      assert.deepEqual(
+        [serving, contender?.policy, contender?.role, contender?.share],
+        ["uniform", `kto@${checkpoints[1]?.sha256.slice(0, 12)}`, "trial", 0.05],
+      );
+      trained = checkpoints.map(({ sha256 }) => sha256);
+    }
+    await using again = await start({ log, state: await servedBy("uniform", ["kto"]) });
+    const hashes = async () => (await listed(again)).checkpoints.map(({ sha256 }) => sha256);
+    assert.deepEqual(await until(async () => ((await hashes()).length === 2 ? hashes() : undefined), "the training", 120_000), trained);
+  });
+
+  it("is refused by name until it serves, and unknown without a checkpoint", async () => {
     await using policy = await start();
-    await policy.call("policy:configure", { slot: "lamp", learn: ["kto"] });
-    await play(policy, 1_000, "uniform");
-    await until(() => policy.log.ofType("policy:promoted").length > 0, "the trial", 60_000);
-    console.log(
-      JSON.stringify(
-        policy.log.ofType("policy:trained", "policy:promoted").map(({ data }) => data),
-        null,
-        1,
-      ),
+    await assert.rejects(policy.call("policy:select", { slot, candidates, policy: "kto" }), failsWith("POLICY_NOT_SERVING"));
+    await assert.rejects(policy.call("policy:promote", { slot, policy: "kto" }), failsWith("POLICY_UNKNOWN"));
+    await assert.rejects(policy.call("policy:evaluate", { slot, policy: "kto", checkpoint: "0123456789ab" }), failsWith("POLICY_UNKNOWN"));
+    await assert.rejects(policy.call("policy:train", { slot, policy: "thompson" }), failsWith("POLICY_UNKNOWN"));
+  });
+});
+
+describe("a promotion", () => {
+  it("needs 500 outcomes and evidence, goes through a trial, and ends in one command", async () => {
+    await using policy = await start({ state: await servedBy("uniform") });
+    const promote = () => policy.call<Listed>("policy:promote", { slot, policy: "linucb" });
+    const refused = (reason: RegExp) => (error: unknown) => failsWith("PROMOTION_REFUSED")(error) && reason.test(String(error));
+    await play(policy, 600);
+    await assert.rejects(promote, refused(/not enough data/));
+    await play(policy, 500);
+    const evaluation = await policy.call("policy:evaluate", { slot, policy: "linucb" });
+    assert.deepEqual(evaluation.decision.reason, "better");
+    assert.ok(evaluation.dr.value > 0.8 && evaluation.serving.value < 0.4, "what each is worth");
+    assert.equal((await promote()).contender?.role, "trial");
+    await assert.rejects(promote, refused(/not enough data/));
+
+    await play(policy, 3_000);
+    await until(async () => (await listed(policy)).serving === "linucb", "the promotion");
+    const promoted = await listed(policy);
+    assert.deepEqual([promoted.before, promoted.contender?.policy, promoted.contender?.role], [["uniform"], "uniform", "guard"]);
+    assert.deepEqual(
+      told(policy, "policy:promoted").map(({ stage, over, automatic }) => [stage, over, automatic]),
+      [
+        ["trial", "uniform", false],
+        ["serving", "uniform", true],
+      ],
     );
+
+    const back = await policy.call<Listed>("policy:rollback", { slot });
+    assert.deepEqual([back.serving, back.contender, back.refused], ["uniform", undefined, ["linucb"]]);
+    await assert.rejects(promote, refused(/rolled back/));
+    await assert.rejects(policy.call("policy:rollback", { slot }), failsWith("ROLLBACK_IMPOSSIBLE"));
+  });
+
+  it("is refused to what is not better", async () => {
+    await using policy = await start({ state: await servedBy("best_so_far") });
+    await play(policy, 1_200);
+    await assert.rejects(policy.call("policy:promote", { slot, policy: "uniform" }), failsWith("PROMOTION_REFUSED"));
+    assert.equal((await listed(policy)).serving, "best_so_far");
+  });
+
+  it("comes by itself to what is followed in the shadow, and not while the slot is frozen", async () => {
+    await using policy = await start({ state: await servedBy("uniform", ["linucb"]) });
+    await policy.call("policy:freeze", { slot });
+    await play(policy, 1_100);
+    await assert.rejects(policy.call("policy:promote", { slot, policy: "linucb" }), failsWith("SLOT_FROZEN"));
+    await policy.call("policy:freeze", { slot, frozen: false });
+    await play(policy, 1_000);
+    await until(() => told(policy, "policy:promoted").length > 0, "the trial", 30_000);
+    assert.deepEqual(told(policy, "policy:promoted")[0]?.automatic, true);
+  });
+
+  for (const [role, serving, contender] of [
+    ["trial", "best_so_far", "uniform"],
+    ["guard", "uniform", "best_so_far"],
+  ] as const) {
+    it(`is taken back by itself when the comparison turns: ${role}`, async () => {
+      const beside = { deployment: { policy: contender }, role, share: 0.05, since: 0 };
+      const before = role === "guard" ? [beside.deployment] : [];
+      await using policy = await start({ state: await stateWith({ serving: { policy: serving }, contender: beside, before }) });
+      for (let round = 0; round < 60 && told(policy, "policy:rolled_back").length === 0; round++) await play(policy, 100);
+      const [rolledBack] = told(policy, "policy:rolled_back");
+      assert.deepEqual([rolledBack?.from, rolledBack?.to, rolledBack?.automatic], ["uniform", "best_so_far", true]);
+      const { serving: serves, contender: left, refused } = await listed(policy);
+      assert.deepEqual([serves, left, refused], ["best_so_far", undefined, ["uniform"]]);
+    });
+  }
+});
+
+describe("a checkpoint that cannot be used", () => {
+  const damaged = async (serving: (objects: ObjectStore) => Promise<Deployment>) => {
+    const objects = createObjectStore();
+    const state = await stateWith({ serving: await serving(objects), before: [{ policy: "best_so_far" }] });
+    await using policy = await start({ objects, state });
+    const { policy: answered } = await policy.call("policy:select", { slot, candidates });
+    assert.equal(answered, "best_so_far");
+    const [told] = policy.log.ofType("policy:rolled_back").map(({ data }) => data as Record<string, unknown>);
+    assert.deepEqual([told?.to, told?.automatic], ["best_so_far", true]);
+    assert.equal((await listed(policy)).serving, "best_so_far");
+  };
+
+  it("is given up for the policy before it when it is missing", () => damaged(async () => ({ policy: "kto", checkpoint: "0".repeat(64) })));
+  it("is given up for the policy before it when it is no state", () =>
+    damaged(async (objects) => ({ policy: "kto", checkpoint: await objects.put(Buffer.from("no state at all")) })));
+});
+
+describe("a change of what serves", () => {
+  it("is told again at the next start when its event could not be stored", async () => {
+    const [log, state] = [new MemoryEventLog(), createStateStore()];
+    {
+      await using policy = await start({ log, state });
+      const append = log.append.bind(log);
+      log.append = () => {
+        throw new CodedError("EVENT_LOG_UNAVAILABLE", "full");
+      };
+      await policy.call("policy:freeze", { slot });
+      log.append = append;
+      assert.deepEqual(told(policy, "policy:frozen"), []);
+    }
+    for (let starts = 0; starts < 2; starts++) {
+      await using policy = await start({ log, state });
+      await until(() => told(policy, "policy:frozen").length > 0, "the event");
+      await policy.call("policy:select", { slot, candidates });
+      assert.equal(told(policy, "policy:frozen").length, 1);
+    }
   });
 });

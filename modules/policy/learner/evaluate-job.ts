@@ -1,37 +1,41 @@
-/** What a policy would have been worth on the logged choices of others. */
+/** What a policy would have been worth on the logged choices of others, beside the serving one. */
+import { type Evaluation as Estimates, evaluateOffPolicy, type Judged } from "../evaluation/off-policy.ts";
+import { decidePromotion, type PromotionDecision } from "../evaluation/promotion.ts";
 import { kinds, unknownPolicy } from "../policies/kinds.ts";
-import type { Policy } from "../policies/policy.ts";
+import type { Policy, PolicyOptions } from "../policies/policy.ts";
 import type { Logged } from "./experience.ts";
-import type { EvaluateJob } from "./messages.ts";
+import { type Figures, figuresOf } from "./figures.ts";
+import type { EvaluateJob, PolicyState } from "./messages.ts";
 
-export interface Evaluation {
+export interface Evaluation extends Partial<Estimates>, Partial<Figures> {
   readonly outcomes: number;
-  readonly decision: { readonly promote: boolean; readonly reason: string };
-  readonly [figure: string]: unknown;
+  readonly decision: Omit<PromotionDecision, "bound"> & { readonly bound?: number };
 }
 
-export function evaluateJob({ policy: name, options, state }: EvaluateJob, outcomes: readonly Logged[]): Evaluation {
-  const kind = kinds[name];
-  if (kind === undefined) throw unknownPolicy(name);
-  const policy: Policy = state === undefined ? kind.create(options) : kind.load(state, options);
-  const rest = state === undefined ? practise(policy, outcomes) : outcomes;
-  const gains = rest.map((logged) => {
-    const target = policy.odds(logged.situation).probabilities[logged.chosen] ?? 0;
-    if (state === undefined) policy.observe?.(logged);
-    return Math.min(20, target / logged.probability) * logged.reward - logged.reward;
-  });
-  const mean = gains.reduce((sum, gain) => sum + gain, 0) / gains.length;
-  const deviation = Math.sqrt(gains.reduce((sum, gain) => sum + (gain - mean) ** 2, 0) / gains.length ** 2);
-  const promote = gains.length >= 500 && mean - 1.96 * deviation > 0;
-  return {
-    outcomes: gains.length,
-    decision: { promote, reason: promote ? "better" : gains.length < 500 ? "not enough data" : "not better" },
-  };
+const tooFew: Evaluation["decision"] = { promote: false, reason: "not enough data" };
+const leastEstimated = 20;
+
+/**
+ * Policies that learn as they go do so here too: outcome by outcome, each judged by what it knew before.
+ * @param outcomes in order; those up to `after` are not judged
+ */
+export function evaluateJob({ policy, serving, options, after }: EvaluateJob, outcomes: readonly Logged[]): Evaluation {
+  const contenders = [open(policy, options), open(serving, options)] as const;
+  const judged: Judged[] = [];
+  for (const logged of outcomes) {
+    if (logged.ordinal > after) {
+      const [odds, present] = contenders.map((one) => one.odds(logged.situation).probabilities) as [readonly number[], readonly number[]];
+      judged.push({ ...logged, odds, serving: present });
+    }
+    for (const one of contenders) one.observe?.(logged);
+  }
+  if (judged.length < leastEstimated) return { outcomes: judged.length, decision: tooFew };
+  const estimates = evaluateOffPolicy(judged, options);
+  return { ...estimates, ...figuresOf(judged, estimates.dr.value), decision: decidePromotion(estimates) };
 }
 
-/** Learns from the first half. @returns the second */
-function practise(policy: Policy, outcomes: readonly Logged[]): readonly Logged[] {
-  const half = Math.floor(outcomes.length / 2);
-  for (const logged of outcomes.slice(0, half)) policy.observe?.(logged);
-  return outcomes.slice(half);
+function open({ policy, state }: PolicyState, options: PolicyOptions): Policy {
+  const kind = kinds[policy];
+  if (kind === undefined) throw unknownPolicy(policy);
+  return state === undefined ? kind.create(options) : kind.load(state, options);
 }

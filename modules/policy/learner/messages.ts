@@ -17,14 +17,20 @@ export interface TrainJob {
   readonly through: number;
 }
 
+/** Without a state it begins with nothing, and learns from outcome to outcome. */
+export interface PolicyState {
+  readonly policy: string;
+  readonly state?: Uint8Array;
+}
+
 export interface EvaluateJob {
   readonly kind: "evaluate";
-  readonly policy: string;
+  readonly policy: PolicyState;
+  /** That it is compared with. */
+  readonly serving: PolicyState;
   readonly options: PolicyOptions;
-  /** State of the policy; without one it learns from the first half of the outcomes, and goes on learning. */
-  readonly state?: Uint8Array;
-  /** What the deployment is called that it is compared with. */
-  readonly against: string;
+  /** Outcomes after this one are judged. */
+  readonly after: number;
 }
 
 export type Job = TrainJob | EvaluateJob;

@@ -1,21 +1,25 @@
 /** One training, from nothing, of a policy on the outcomes of a slot. Same seed and same outcomes, same state. */
 import { kinds, unknownPolicy } from "../policies/kinds.ts";
+import { evaluateJob } from "./evaluate-job.ts";
 import type { Logged } from "./experience.ts";
 import type { TrainJob, TrainResult } from "./messages.ts";
 
 /** Rounds of the policy's own length, each going on from the one before. */
 const rounds = 3;
 
+/** The report has the training's figures, and those on the outcomes that were held out. */
 export async function trainJob({ policy, options, through }: TrainJob, outcomes: readonly Logged[]): Promise<TrainResult> {
   const kind = kinds[policy];
   if (kind?.train === undefined) throw unknownPolicy(policy);
   const learned = outcomes.filter(({ ordinal }) => ordinal <= through);
-  let state: Uint8Array | undefined;
-  let report: Readonly<Record<string, number>> = {};
-  for (let round = 0; round < rounds; round++) {
-    const trained = await kind.train(learned, { ...options, ...(state && { from: state }) });
-    state = trained.policy.save();
-    report = trained.report;
-  }
-  return { state: state as Uint8Array, report };
+  let trained = await kind.train(learned, options);
+  for (let round = 1; round < rounds; round++) trained = await kind.train(learned, { ...options, from: trained.policy.save() });
+  const state = trained.policy.save();
+  const itself = { policy, state };
+  const { dr, effective_sample_size, calibration_error, regret } = evaluateJob(
+    { kind: "evaluate", policy: itself, serving: itself, options, after: through },
+    outcomes,
+  );
+  const heldOut = dr && { value: dr.value, value_low: dr.interval[0], effective_sample_size, calibration_error, regret };
+  return { state, report: { ...trained.report, ...(heldOut as Readonly<Record<string, number>> | undefined) } };
 }
