@@ -11,6 +11,7 @@ import { type Config, ConfigError, settingsOfModules } from "./config.ts";
 import { CodedError } from "./errors.ts";
 import { consequenceOf } from "./events/envelope.ts";
 import { openEvents } from "./events/open.ts";
+import { Publisher } from "./events/publisher.ts";
 import { createExpressions } from "./expressions/expressions.ts";
 import { makeFolder } from "./folders.ts";
 import { openRepository } from "./git/repository.ts";
@@ -123,6 +124,8 @@ async function assemble(
   );
 
   await seedRepository(repository, { compositions: join(projectFolder, "compositions"), agents: join(projectFolder, "agents") });
+  const journalPublisher = resources.use(new Publisher(nats, { grouping: false }));
+  connection.onStatus((connected) => journalPublisher.setConnected(connected));
   const shared: SharedServices = {
     router,
     bus: events.bus,
@@ -130,7 +133,7 @@ async function assemble(
     delivery: events.delivery,
     expressions,
     repository,
-    journal: openRunJournal({ client, manager, subjects, seal }),
+    journal: openRunJournal({ publisher: journalPublisher, manager, subjects, seal }),
     log,
     signal: stopping.signal,
     data: config.data,

@@ -2,10 +2,13 @@
  * Journals of runs: stream RUNS, one subject a run. Entry n is appended only when the subject's last message is entry n−1,
  * so two owners of a run cannot both write.
  */
-import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import type { JetStreamManager } from "@nats-io/jetstream";
+import { headers } from "@nats-io/transport-node";
+import { CodedError } from "../errors.ts";
+import type { Publisher } from "../events/publisher.ts";
 import type { RunJournal } from "../module.ts";
 import type { Seal } from "../seal.ts";
-import { isWrongLastSequence } from "./api-errors.ts";
+import { wrongLastSequence } from "./api-errors.ts";
 import { readStored } from "./stored-messages.ts";
 import type { Subjects } from "./subjects.ts";
 
@@ -14,13 +17,14 @@ const page = { count: 1_000, bytes: 4 * 1024 * 1024 };
 const rememberedRuns = 10_000;
 
 export interface RunJournalOptions {
-  readonly client: JetStreamClient;
+  /** One that sends each entry by itself: a batch would be refused whole for one that is out of turn. */
+  readonly publisher: Publisher;
   readonly manager: JetStreamManager;
   readonly subjects: Subjects;
   readonly seal: Seal;
 }
 
-export function openRunJournal({ client, manager, subjects, seal }: RunJournalOptions): RunJournal {
+export function openRunJournal({ publisher, manager, subjects, seal }: RunJournalOptions): RunJournal {
   /** Run → sequence of its last message and the number of its entries, for the runs written to last; others are read again. */
   const tails = new Map<string, { seq: number; length: number }>();
   const remember = (run: string, tail: { seq: number; length: number }) => {
@@ -56,14 +60,15 @@ export function openRunJournal({ client, manager, subjects, seal }: RunJournalOp
   async function appendAt(run: string, index: number, entry: unknown): Promise<"appended" | "conflict"> {
     const tail = tails.get(run);
     if (tail === undefined || tail.length !== index) return "conflict";
+    const expected = headers();
+    expected.append("Nats-Expected-Last-Subject-Sequence", String(tail.seq));
     try {
-      const { seq } = await client.publish(subjects.run(run), seal.close(placeOf(run, index), entry), {
-        expect: { lastSubjectSequence: tail.seq },
-      });
+      const payload = seal.close(placeOf(run, index), entry);
+      const { seq } = await publisher.publish({ subject: subjects.run(run), headers: expected, payload });
       remember(run, { seq, length: index + 1 });
       return "appended";
     } catch (error) {
-      if (isWrongLastSequence(error)) return "conflict";
+      if (error instanceof CodedError && error.details.server_code === wrongLastSequence) return "conflict";
       throw error;
     }
   }
