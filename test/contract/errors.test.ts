@@ -41,6 +41,25 @@ const played =
 const patternOf = (name: string, strategy: string) =>
   `name: ${name}\ntype: orchestration\nversion: 1.0.0\norchestration_logic:\n  strategy: |\n${strategy.replaceAll(/^/gm, "    ")}\n`;
 
+/** An agent that may list rules with a human's approval: asks for them, and decides in the human's place. */
+async function careful({ ask, codeOf }: TestDaemon) {
+  const name = `careful-${performance.now()}`.replace(".", "-");
+  const content = `name: ${name}\ntype: profile\nversion: 1.0.0\ncapabilities: ["routing:list"]\napproval: ["routing:list"]\n`;
+  await ask("composition:create", { type: "profile", name, content });
+  const { agent_id } = await ask<{ agent_id: string }>("agent:spawn", { profile: name });
+  return {
+    ask: () => codeOf("routing:list", {}, { "ce-agent": agent_id, "ce-id": name }),
+    async decide(decision: string, hash?: string): Promise<string> {
+      const { approvals } = await ask<{ approvals: { id: string; hash: string; state: string }[] }>("approval:list", { agent_id });
+      const [found] = approvals;
+      const body = { id: found?.id, hash: hash ?? found?.hash, decision, by: "Ada" };
+      if (found?.state !== "pending" || hash !== undefined) return codeOf("approval:decide", body);
+      await ask("approval:decide", body);
+      return decision;
+    },
+  };
+}
+
 /** All codes that one sound daemon can be brought to answer. */
 const provocations: Partial<Record<ErrorCode, Provocation>> = {
   REQUEST_MALFORMED: asked("event:emit", "{"),
@@ -89,11 +108,47 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
     return codeOf("composition:save", { name, content: patternOf(name, "EMIT 'a:c'"), based_on: commit });
   },
   AGENT_NOT_FOUND: asked("agent:info", { agent_id: "nobody" }),
+  async AGENT_ENDED({ ask, codeOf }) {
+    const { agent_id } = await ask<{ agent_id: string }>("agent:spawn", { profile: "base_multi_agent" });
+    await ask("agent:terminate", { agent_id });
+    return codeOf("agent:send", { to: agent_id, message: "?" });
+  },
+  async AGENT_CANNOT_ANSWER({ ask }) {
+    const { agent_id } = await ask<{ agent_id: string }>("agent:spawn", { profile: "base_multi_agent" });
+    const { message_id } = await ask<{ message_id: string }>("agent:send", { to: agent_id, message: "?" });
+    const reply = async () => {
+      const { events } = await ask<{ events: { data: { in_reply_to?: string; error?: { code: string } } }[] }>("event:query", {
+        types: ["agent:message_sent"],
+        limit: 1000,
+      });
+      return events.find(({ data }) => data.in_reply_to === message_id);
+    };
+    return (await until(reply, "the reply")).data.error?.code;
+  },
+  APPROVAL_NOT_FOUND: asked("approval:info", { id: "nobody" }),
+  APPROVAL_REQUIRED: async (daemon) => (await careful(daemon)).ask(),
+  async APPROVAL_DENIED(daemon) {
+    const { ask, decide } = await careful(daemon);
+    await ask();
+    await decide("deny");
+    return ask();
+  },
+  async APPROVAL_DECIDED(daemon) {
+    const { ask, decide } = await careful(daemon);
+    await ask();
+    await decide("deny");
+    return decide("approve");
+  },
+  async APPROVAL_MISMATCH(daemon) {
+    const { ask, decide } = await careful(daemon);
+    await ask();
+    return decide("approve", "0".repeat(64));
+  },
   RUN_NOT_FOUND: asked("orchestration:status", { run_id: "nobody" }),
   RUN_LIMIT_EXCEEDED: played("EMIT 'a:b'\nEMIT 'a:b'", { budget: { steps: 1 } }),
   RUN_ABORTED: played("ABORT 'enough'"),
   JUDGEMENT_REQUIRED: played("REQUIRED: decide who goes first."),
-  PATTERN_INVALID: asked("orchestration:start", { pattern: "compression_tournament", interpreter: "llm" }),
+  PATTERN_INVALID: asked("orchestration:start", { pattern: "base_multi_agent" }),
   TOOL_NOT_FOUND: asked("tool:call", { name: "nobody" }),
   TOOL_FAILED: asked("tool:call", { name: "profile_file", arguments: { path: "/nowhere/at/all" } }),
   MODEL_NOT_CONFIGURED: asked("model:generate", { prompt: "Well?" }),

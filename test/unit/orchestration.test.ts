@@ -93,9 +93,10 @@ test("warnings are errors in a strict pattern", async () => {
   await module.call("orchestration:start", { pattern: "loose" });
 });
 
-test("an interpreter that thinks is refused as not available", async () => {
-  await using module = await start({ greet: "RETURN 1" });
-  await assert.rejects(module.call("orchestration:start", { pattern: "greet", interpreter: "hybrid" }), { code: "PATTERN_INVALID" });
+test("an interpreter that thinks needs a model, and the error says what to do", async () => {
+  await using module = await start({ greet: "RETURN 1" }, { handlers: { "model:list": () => ({ models: [] }) } });
+  const starting = module.call("orchestration:start", { pattern: "greet", interpreter: "hybrid" });
+  await assert.rejects(starting, { code: "MODEL_NOT_CONFIGURED", message: /section "models" of reprise.yaml/ });
 });
 
 const never = () => new Promise<never>(() => {});
