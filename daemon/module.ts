@@ -16,7 +16,22 @@ export interface Caller {
   readonly id: string;
   /** Name patterns (DESIGN §4, invariant 7); undefined = not restricted. */
   readonly capabilities?: readonly string[];
+  /** Those of its capabilities that a human has to approve at each use. */
+  readonly approval?: readonly string[];
 }
+
+/** Something that an agent is about to do. */
+export interface Attempt {
+  readonly command: string;
+  readonly input: unknown;
+  /** What the capability has to cover: a command, `tool:NAME` or `emit:NAME`. */
+  readonly target: string;
+  readonly caller: Caller;
+  readonly meta: MessageMeta;
+}
+
+/** @throws CodedError to refuse */
+export type Guard = (attempt: Attempt) => Promise<void>;
 
 /** Where a message stands among others. The CloudEvents attributes without those of the payload. */
 export interface MessageMeta {
@@ -301,8 +316,15 @@ export interface ModuleContext {
   describeCommands(): CommandDescription[];
   /** Is it a command that is declared to change nothing? */
   isRead(name: string): boolean;
-  /** Tells the router what an agent may do, so that messages in its name are held to it; undefined = it has ended. */
-  setAgentCapabilities(agent: string, capabilities: readonly string[] | undefined): void;
+  /**
+   * Tells the router what an agent may do, so that messages in its name are held to it; undefined = it has ended.
+   * @param approval what of it a human has to approve at each use
+   */
+  setAgentCapabilities(agent: string, capabilities: readonly string[] | undefined, approval?: readonly string[]): void;
+  /** Has the guard asked before each use of what a human has to approve. One module does. */
+  guard(guard: Guard): void;
+  /** Has the observer told of each attempt of an agent that its capabilities do not cover. One module does. */
+  onDenied(observe: (attempt: Attempt) => Promise<void>): void;
   project(options: ProjectionOptions): Promise<Projection>;
   /** The present end of the event log. */
   position(): Promise<LogPosition>;

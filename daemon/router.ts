@@ -9,7 +9,7 @@ import { covers } from "./capabilities.ts";
 import { CodedError } from "./errors.ts";
 import type { Commands } from "./events/event-bus.ts";
 import type { Counter, Histogram, Metrics } from "./metrics.ts";
-import type { Call, Caller, Command, CommandDescription, MessageMeta, Module, ModuleContext } from "./module.ts";
+import type { Attempt, Call, Caller, Command, CommandDescription, Guard, MessageMeta, Module, ModuleContext } from "./module.ts";
 import { domainOf } from "./names.ts";
 
 /** A module that has started. */
@@ -29,10 +29,16 @@ const defaultDeadline = 30;
 export class Router implements Commands {
   readonly #routes = new Map<string, Route>();
   readonly #modules = new Map<string, Module>();
-  readonly #agents = new Map<string, readonly string[]>();
+  readonly #agents = new Map<string, Pick<Caller, "capabilities" | "approval">>();
+  /** Refusals that were told of: an error may pass through several calls. */
+  readonly #told = new WeakSet<CodedError>();
   readonly #signal: AbortSignal;
   readonly #answered: Counter;
   readonly #seconds: Histogram;
+  #guard: Guard = async ({ caller, target }) => {
+    throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not use ${target}: nobody can approve it`, { caller: caller.id, target });
+  };
+  #observeDenied: (attempt: Attempt) => Promise<void> = async () => {};
   #inFlight = 0;
 
   constructor({ signal, metrics }: { signal: AbortSignal; metrics: Metrics }) {
@@ -84,17 +90,33 @@ export class Router implements Commands {
     return this.#modules.get(domainOf(name))?.events[name] !== undefined;
   }
 
-  setAgentCapabilities(agent: string, capabilities: readonly string[] | undefined): void {
+  setAgentCapabilities(agent: string, capabilities: readonly string[] | undefined, approval?: readonly string[]): void {
     if (capabilities === undefined) this.#agents.delete(agent);
-    else this.#agents.set(agent, capabilities);
+    else this.#agents.set(agent, { capabilities, ...(approval && { approval }) });
+  }
+
+  guard(guard: Guard): void {
+    this.#guard = guard;
+  }
+
+  onDenied(observe: (attempt: Attempt) => Promise<void>): void {
+    this.#observeDenied = observe;
+  }
+
+  /** Asks the guard where a human has to approve. @throws CodedError what the guard refuses with */
+  async assertApproved(attempt: Attempt): Promise<void> {
+    const { caller, target } = attempt;
+    if (caller.kind !== "agent") return;
+    const marked = [...(caller.approval ?? []), ...(this.#agents.get(caller.id)?.approval ?? [])];
+    if (marked.length > 0 && covers(marked, target)) await this.#guard(attempt);
   }
 
   /** Who a message over NATS comes from: an agent when it says so, held to that agent's capabilities; else a client. */
   callerOf({ agent, source }: { agent?: string; source?: string }): Caller {
     if (agent === undefined) return source === undefined ? anonymous : { kind: "client", id: source };
-    const capabilities = this.#agents.get(agent);
-    if (capabilities === undefined) throw new CodedError("AGENT_UNKNOWN", `no running agent has the id ${agent}`, { agent });
-    return { kind: "agent", id: agent, capabilities };
+    const known = this.#agents.get(agent);
+    if (known === undefined) throw new CodedError("AGENT_UNKNOWN", `no running agent has the id ${agent}`, { agent });
+    return { kind: "agent", id: agent, ...known };
   }
 
   /**
@@ -111,6 +133,8 @@ export class Router implements Commands {
       return await this.#answer(name, route, input, caller, meta, signal);
     } catch (error) {
       outcome = error instanceof CodedError ? error.code : "INTERNAL";
+      if (error instanceof CodedError && error.code === "CAPABILITY_DENIED")
+        await this.#tellDenied(error, { command: name, input, caller, meta });
       throw error;
     } finally {
       this.#answered.add({ command: name, outcome });
@@ -134,10 +158,18 @@ export class Router implements Commands {
     meta: MessageMeta,
     signal: AbortSignal | undefined,
   ): Promise<unknown> {
-    const parsed = admit(name, command, input, caller);
+    const { parsed, target } = admit(name, command, input, caller);
+    if (target !== undefined) await this.assertApproved({ command: name, input, target, caller, meta });
     const call = new BoundedCall(owner, caller, meta, signal === undefined ? this.#signal : AbortSignal.any([signal, this.#signal]));
     const answer = command.handle(parsed, call);
     return answer instanceof Promise ? await call.withDeadline(name, command.deadline ?? defaultDeadline, answer) : answer;
+  }
+
+  /** The refusal stands, also when nobody can be told of it. */
+  async #tellDenied(error: CodedError, attempt: Omit<Attempt, "target">): Promise<void> {
+    if (attempt.caller.kind !== "agent" || this.#told.has(error)) return;
+    this.#told.add(error);
+    await this.#observeDenied({ ...attempt, target: String(error.details.target ?? attempt.command) }).catch(() => {});
   }
 
   #noRoute(name: string): CodedError {
@@ -148,16 +180,16 @@ export class Router implements Commands {
 
 const anonymous: Caller = { kind: "client", id: "client" };
 
-/** @returns the parsed input */
-function admit(name: string, command: Command, input: unknown, caller: Caller): unknown {
+/** @returns the parsed input, and what a restricted caller's capabilities had to cover */
+function admit(name: string, command: Command, input: unknown, caller: Caller): { parsed: unknown; target: string | undefined } {
   const parsed = command.input.safeParse(input);
   if (!parsed.success) throw invalidInput(name, parsed.error.issues);
-  if (caller.capabilities === undefined) return parsed.data;
+  if (caller.kind !== "agent" && caller.capabilities === undefined) return { parsed: parsed.data, target: undefined };
   const target = command.capability === undefined ? name : command.capability(parsed.data);
   if (target !== undefined && !covers(caller.capabilities, target)) {
     throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not use ${target}`, { caller: caller.id, target });
   }
-  return parsed.data;
+  return { parsed: parsed.data, target };
 }
 
 function invalidInput(name: string, issues: readonly { path: readonly PropertyKey[]; message: string }[]): CodedError {

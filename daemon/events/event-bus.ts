@@ -8,7 +8,7 @@
  */
 import { covers, emitTarget } from "../capabilities.ts";
 import { CodedError } from "../errors.ts";
-import type { Caller, Expressions, MessageMeta } from "../module.ts";
+import type { Attempt, Caller, Expressions, MessageMeta } from "../module.ts";
 import { assertName, domainOf } from "../names.ts";
 import { retry } from "../retry.ts";
 import type {
@@ -42,6 +42,8 @@ export interface Commands {
   /** @throws CodedError when a call with this input by this caller would be refused */
   assertCallable(name: string, input: unknown, caller: Caller): void;
   call(name: string, input: unknown, caller: Caller, meta: MessageMeta, signal?: AbortSignal): Promise<unknown>;
+  /** @throws CodedError when a human has to approve the attempt, and has not */
+  assertApproved(attempt: Attempt): Promise<void>;
 }
 
 export interface EventBusOptions {
@@ -91,6 +93,7 @@ export class EventBus implements Events {
       if (reason !== undefined) return { status: "skipped", id, reason };
       call.signal.throwIfAborted();
     }
+    if (!isCommand && caller.kind === "agent") await this.#assertApproved(request, caller, { ...meta, id });
     // A message that starts a causal tree lends it its id.
     const event = this.#event(request, id, caller, meta.correlation === meta.id ? { ...meta, correlation: id } : meta);
     if (at !== undefined) return this.#schedule({ event, caller }, at, request.id !== undefined);
@@ -116,7 +119,10 @@ export class EventBus implements Events {
       const id = request.id ?? newId();
       const reason = request.condition === undefined ? undefined : await this.#whyNot(request);
       if (reason !== undefined) results[index] = { status: "skipped", id, reason };
-      else wanted.push({ index, append: { event: this.#event(request, id, caller, meta), deduplicate: request.id !== undefined } });
+      else {
+        if (caller.kind === "agent") await this.#assertApproved(request, caller, { ...meta, id });
+        wanted.push({ index, append: { event: this.#event(request, id, caller, meta), deduplicate: request.id !== undefined } });
+      }
     }
     signal.throwIfAborted();
     await this.#storeBatch(wanted, results);
@@ -229,9 +235,14 @@ export class EventBus implements Events {
       throw new CodedError("EVENT_RESERVED", `${name} is emitted by the module ${domainOf(name)} alone`, { event: name });
     }
     if (!covers(caller.capabilities, emitTarget(name))) {
-      throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not emit ${name}`, { caller: caller.id, target: name });
+      throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not emit ${name}`, { caller: caller.id, target: emitTarget(name) });
     }
     return false;
+  }
+
+  #assertApproved({ event, data }: EmitRequest, caller: Caller, meta: MessageMeta): Promise<void> {
+    const input = { event, ...(data !== undefined && { data }) };
+    return this.#options.commands.assertApproved({ command: "event:emit", input, target: emitTarget(event), caller, meta });
   }
 
   /** @returns why the condition is not met; undefined when it is */

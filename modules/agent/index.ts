@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
-import { type Call, commandsOf, type Delivered, defineModule, type EventRecord } from "../../daemon/module.ts";
+import { type Attempt, type Call, commandsOf, type Delivered, defineModule, type EventRecord } from "../../daemon/module.ts";
 import { activityOf } from "./activity.ts";
 import { aboutOf, type Home, placeOf } from "./home.ts";
 import { assertMayDirect, endChildren, finish, reachedBy, setPaused, terminate } from "./lifecycle.ts";
@@ -147,6 +147,7 @@ export default defineModule<Home>({
         await registry[Symbol.asyncDispose]();
       },
     };
+    context.onDenied((attempt) => tellDenied(home, attempt));
     registry.onMessage = ({ to }) => workers.wake(to);
     for (const agent_id of registry.pending.keys()) workers.wake(agent_id);
     const settled = settle(home);
@@ -168,6 +169,16 @@ async function onRunEnded(state: keyof typeof reachedBy, { data }: EventRecord, 
   // A run that the agent's own run started is played in its name too, and ends nobody.
   const own = home.registry.agents.get(agent_id)?.run_id;
   if (own === undefined || own === run_id) await finish(home, agent_id, reachedBy[state], { result, error }, placeOf(meta, agent_id));
+}
+
+/** A refusal is told before whoever tried learns of it. */
+async function tellDenied({ context, registry }: Home, { command, target, caller, meta }: Attempt): Promise<void> {
+  const known = registry.agents.get(caller.id);
+  const about = known === undefined ? { agent_id: caller.id } : aboutOf(known);
+  const reason = "Its capabilities do not cover the target.";
+  await context.emit("agent:denied", { ...about, target, command, reason }, placeOf(meta, caller.id)).catch((error: unknown) => {
+    context.log.error({ agent: caller.id, target, error }, "a denied attempt could not be told");
+  });
 }
 
 async function reportClaim(claim: z.output<typeof wire.claimReport>, { state: home, context, caller, meta }: Call<Home>) {

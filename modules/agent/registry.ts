@@ -188,7 +188,7 @@ export class Registry implements AsyncDisposable {
     const { agent_id, parent } = one;
     this.agents.set(agent_id, one);
     const isActive = isLiving(one);
-    this.#context.setAgentCapabilities(agent_id, isActive ? (one.capabilities ?? ["*"]) : undefined);
+    this.#context.setAgentCapabilities(agent_id, isActive ? (one.capabilities ?? ["*"]) : undefined, one.approval);
     if (!isActive) this.#ended.add(agent_id);
     if (parent === undefined) return;
     const siblings = this.#children.get(parent) ?? new Set<string>();

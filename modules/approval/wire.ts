@@ -20,11 +20,12 @@ export const approvalRequest = z.strictObject({
   within: z.number().positive().max(31_536_000).optional().describe("seconds until it expires; default: a day"),
   run_id: z.string().optional(),
   agent_id: z.string().optional(),
-  for: z.string().optional().describe("the capability that makes approval necessary"),
+  for: z.string().optional().describe("the capability that makes approval necessary: a command, tool:NAME or emit:NAME"),
 });
 
 export const approval = z.object({
   id,
+  request: z.string().describe("id of the message that asked"),
   state: approvalState,
   action: z.record(z.string(), z.unknown()),
   hash,
@@ -54,6 +55,3 @@ export const decideRequest = z.strictObject({
   by: z.string().min(1).max(200),
   reason: z.string().max(2000).optional(),
 });
-
-/** The events `approval:requested`, `approval:decided`, `approval:expired` carry the request as it is then. */
-export const approvalEvent = approval;

@@ -120,6 +120,8 @@ export async function startModule<State extends AsyncDisposable>(
     isCommand: (name) => module.commands[name] !== undefined || options.handlers?.[name] !== undefined,
     describeCommands: () => [],
     isRead: (name) => module.commands[name]?.reads === true || options.reads?.includes(name) === true,
+    guard: () => {},
+    onDenied: () => {},
     setAgentCapabilities(agent, capabilities) {
       if (capabilities) agents.set(agent, capabilities);
       else agents.delete(agent);

@@ -37,6 +37,8 @@ test("the router knows which commands of the modules only read", async () => {
   assert.deepEqual(reads.sort(), [
     "agent:info",
     "agent:list",
+    "approval:info",
+    "approval:list",
     "composition:decisions",
     "composition:diff",
     "composition:discover",
