@@ -4,6 +4,7 @@ import { CodedError } from "../../daemon/errors.ts";
 import { type Command, commandsOf } from "../../daemon/module.ts";
 import { compareSequentially } from "./evaluation/sequential.ts";
 import { kinds, unknownPolicy } from "./policies/kinds.ts";
+import { defaultReward, rewardDefinition } from "./reward.ts";
 import { outcomeSource, slotName } from "./schema.ts";
 import { labelOf, type SlotState } from "./serving/slot-state.ts";
 import type { State } from "./state.ts";
@@ -47,13 +48,24 @@ const slotFields = z.object({
   refused: z.array(z.string()),
   frozen: z.boolean(),
   learn: z.array(z.string()),
+  reward: rewardDefinition,
   outcome_from: outcomeSource.shape.event.optional(),
   checkpoints: z.array(checkpointFields),
   outcomes: z.int(),
 });
 
 const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof slotFields> => {
-  const { serving, contender, before, refused, frozen, learn, checkpoints, outcome_from }: SlotState = slots.of(slot);
+  const {
+    serving,
+    contender,
+    before,
+    refused,
+    frozen,
+    learn,
+    checkpoints,
+    outcome_from,
+    reward = defaultReward,
+  }: SlotState = slots.of(slot);
   const live = gate.live(slot);
   return {
     slot,
@@ -66,6 +78,7 @@ const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof 
     refused: [...refused],
     frozen,
     learn: [...learn],
+    reward,
     ...(outcome_from && { outcome_from }),
     checkpoints: checkpoints.map((one) => ({ ...one, report: { ...one.report } })),
     outcomes: ledger.tally(slot).outcomes,
@@ -93,14 +106,15 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
         .max(8)
         .optional()
         .describe("[] = only the serving policy"),
+      reward: rewardDefinition.optional().describe("what an outcome is worth"),
       outcome_from: outcomeSource.shape.event.nullable().optional().describe("null = whoever selects says so"),
     }),
     output: slotFields,
-    async handle({ slot, learn, outcome_from }, { state }) {
+    async handle({ slot, learn, reward, outcome_from }, { state }) {
       await state.slots.change(slot, ({ outcome_from: present, ...rest }) => {
         const source = outcome_from === undefined ? present : (outcome_from ?? undefined);
-        const next = { ...rest, ...(learn && { learn }), ...(source && { outcome_from: source }) };
-        const data = { slot, learn: next.learn, ...(source && { outcome_from: source }) };
+        const next = { ...rest, ...(learn && { learn }), ...(reward && { reward }), ...(source && { outcome_from: source }) };
+        const data = { slot, learn: next.learn, reward: next.reward ?? defaultReward, ...(source && { outcome_from: source }) };
         return { state: next, tell: { event: "policy:configured", data } };
       });
       return describe(slot, state);

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { EventDeclaration } from "../../daemon/module.ts";
 import { checkpointFields } from "./gate-commands.ts";
+import { rewardDefinition } from "./reward.ts";
 import { outcomeSource } from "./schema.ts";
 
 const evidence = z.record(z.string(), z.unknown());
@@ -9,7 +10,12 @@ const evidence = z.record(z.string(), z.unknown());
 export const gateEvents: Readonly<Record<string, EventDeclaration>> = {
   "policy:configured": {
     description: "It was set how a slot learns.",
-    schema: z.object({ slot: z.string(), learn: z.array(z.string()), outcome_from: outcomeSource.shape.event.optional() }),
+    schema: z.object({
+      slot: z.string(),
+      learn: z.array(z.string()),
+      reward: rewardDefinition,
+      outcome_from: outcomeSource.shape.event.optional(),
+    }),
   },
   "policy:trained": {
     description: "A policy was trained on the outcomes of a slot; its checkpoint is kept and serves nothing yet.",

@@ -13,6 +13,7 @@ import { clearTables, prepareTables } from "./experience/tables.ts";
 import { type SlotTally, Tallies } from "./experience/tallies.ts";
 import type { OutcomeText } from "./learner/messages.ts";
 import type { Candidate } from "./policies/policy.ts";
+import type { RewardDefinition } from "./reward.ts";
 import type { Choice, Linked, OutcomeSource, Recorded, Selected } from "./schema.ts";
 
 export interface Decision {
@@ -20,6 +21,8 @@ export interface Decision {
   readonly choice: string;
   /** Who asked. */
   readonly owner: string;
+  /** By which its outcome is graded, if it said so. */
+  readonly reward?: RewardDefinition;
   readonly joined: boolean;
 }
 
@@ -95,7 +98,10 @@ export class Ledger implements AsyncDisposable {
 
   decision(id: string): Decision | undefined {
     const row = this.#statements.decision.get(id);
-    return row && { slot: String(row.slot), choice: String(row.choice), owner: String(row.owner), joined: row.ordinal !== null };
+    if (row === undefined) return undefined;
+    const { slot, choice, owner, ordinal, reward } = row;
+    const base = { slot: String(slot), choice: String(choice), owner: String(owner), joined: ordinal !== null };
+    return { ...base, ...(typeof reward === "string" && { reward: JSON.parse(reward) as RewardDefinition }) };
   }
 
   /** What a request with this id was answered, if it asked the same. */
@@ -311,7 +317,7 @@ const identity = (candidates: readonly Candidate[]): string => JSON.stringify(ca
 
 const prepare = (database: Database) => ({
   progress: database.prepare("UPDATE progress SET seq = ?"),
-  decision: database.prepare("SELECT slot, choice, owner, ordinal FROM decisions WHERE id = ?"),
+  decision: database.prepare("SELECT slot, choice, owner, ordinal, selected ->> '$.reward' AS reward FROM decisions WHERE id = ?"),
   pending: database.prepare("SELECT slot, choice, selected FROM decisions WHERE id = ? AND ordinal IS NULL"),
   answers: database.prepare("SELECT selected FROM decisions WHERE request = ? AND slot = ?"),
   insert: database.prepare(

@@ -10,6 +10,7 @@ import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import type { Call, Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
 import type { Decision } from "./ledger.ts";
+import { defaultReward, rewardOf } from "./reward.ts";
 import type { Recorded } from "./schema.ts";
 import { ownerOf, type State } from "./state.ts";
 
@@ -67,7 +68,7 @@ export async function record(outcome: Outcome, decision: Decision, { state, cont
     decision_id,
     slot,
     choice,
-    reward: rewardOf(outcome),
+    reward: rewardOf(decision.reward ?? state.slots.of(slot).reward ?? defaultReward, outcome),
     ...(success !== undefined && { success }),
     ...(cost !== undefined && { cost }),
     ...(latency_ms !== undefined && { latency_ms }),
@@ -84,5 +85,3 @@ export async function record(outcome: Outcome, decision: Decision, { state, cont
   }
   return true;
 }
-
-const rewardOf = ({ reward, success }: Outcome): number => Math.max(-1, Math.min(1, reward ?? (success ? 1 : 0)));

@@ -1,5 +1,6 @@
 /** What selections and outcomes are made of, in commands and events. */
 import { z } from "zod";
+import { rewardDefinition } from "./reward.ts";
 
 export const slotName = z.string().min(1).max(128).describe("what is chosen: a name of the user's");
 export const contextFeatures = z
@@ -48,6 +49,7 @@ export const selected = choice.extend({
   assigned: z.number().describe("share of the slot's selections that this deployment answers"),
   by: z.string().describe("who asked: kind and id"),
   outcome_from: outcomeSource.optional(),
+  reward: rewardDefinition.optional(),
   episode: episode.optional(),
 });
 export type Selected = z.output<typeof selected>;

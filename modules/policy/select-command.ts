@@ -4,6 +4,7 @@ import type { Call } from "../../daemon/module.ts";
 import { draw } from "./chance.ts";
 import { encode } from "./features/encode.ts";
 import { defaultSpec } from "./features/spec.ts";
+import { rewardDefinition } from "./reward.ts";
 import { type Choice, candidate, choice, contextFeatures, episode, outcomeSource, type Selected, slotName } from "./schema.ts";
 import { ownerOf, type State } from "./state.ts";
 
@@ -22,6 +23,7 @@ export const selectRequest = z.strictObject({
     .describe("default: the one that serves the slot; by name, one that needs no proof or serves already"),
   explore: z.number().min(0).max(1).default(0).describe("share of the odds that is spread evenly over the candidates"),
   outcome_from: outcomeSource.optional().describe("what tells the outcome, if nobody gives it"),
+  reward: rewardDefinition.optional().describe("what its outcome is worth; default: as the slot is configured"),
   episode: episode.optional().describe("for choices that follow one another towards one end"),
 });
 type SelectRequest = z.output<typeof selectRequest>;
@@ -52,7 +54,7 @@ export async function select(request: SelectRequest, call: Call<State>): Promise
 }
 
 async function choose(request: SelectRequest, { state, context: daemon, meta, caller }: Call<State>): Promise<Selecting> {
-  const { slot, context, candidates, explore, outcome_from: asked, episode: part } = request;
+  const { slot, context, candidates, explore, outcome_from: asked, reward, episode: part } = request;
   const { policy, label, assigned } = await state.serving.answering(slot, request.policy);
   const odds = policy.odds(encode(defaultSpec, context, candidates));
   const probabilities = odds.probabilities.map((probability) => (1 - explore) * probability + explore / candidates.length);
@@ -79,6 +81,7 @@ async function choose(request: SelectRequest, { state, context: daemon, meta, ca
     assigned,
     by: ownerOf(caller),
     ...(outcome_from && { outcome_from }),
+    ...(reward && { reward }),
     ...(part && { episode: part }),
   };
   const { seq } = await daemon.emit("policy:selected", event, meta, { id: made.decision_id });

@@ -224,6 +224,22 @@ describe("who gives an outcome", () => {
   });
 });
 
+describe("what an outcome is worth", () => {
+  it("is defined by the slot, or by the selection itself", async () => {
+    await using policy = await start();
+    const worth = async (selection: object) => {
+      const { decision_id } = await policy.call<Selected>("policy:select", { slot: "s", candidates, ...selection });
+      await policy.call("policy:outcome", { decision_id, success: true, cost: 2, latency_ms: 500 });
+      return rewards(policy.log).at(-1);
+    };
+    assert.equal(await worth({}), 1);
+    await policy.call("policy:configure", { slot: "s", reward: { kind: "linear", cost: 0.1, latency: 0.2 } });
+    assert.ok(Math.abs(((await worth({})) ?? 0) - 0.7) < 1e-12);
+    assert.ok(Math.abs(((await worth({ reward: { kind: "linear", success: 0.5, cost: 0.2 } })) ?? 0) - 0.1) < 1e-12);
+    assert.equal(await worth({ slot: "t" }), 1);
+  });
+});
+
 describe("an outcome that nobody has to give", () => {
   const lastOutcome = async (policy: { log: MemoryEventLog }, count: number) => {
     const outcomes = () => policy.log.ofType("policy:outcome_recorded");

@@ -7,6 +7,7 @@
  *    comparison goes on for as long as it serves.
  * 3. What was rolled back is refused from then on.
  */
+import type { RewardDefinition } from "../reward.ts";
 import type { OutcomeSource } from "../schema.ts";
 
 /** A policy that can serve: one that learns as it goes, or a checkpoint of a trained one. */
@@ -45,6 +46,7 @@ export interface SlotState {
   readonly frozen: boolean;
   /** Newest first. */
   readonly checkpoints: readonly Checkpoint[];
+  readonly reward?: RewardDefinition;
   readonly outcome_from?: OutcomeSource["event"];
   /** Kinds that are trained, or followed in the shadow, and judged. */
   readonly learn: readonly string[];
