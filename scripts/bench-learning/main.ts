@@ -1,0 +1,75 @@
+/**
+ * `npm run bench:learning [problem…] [--seeds n]`: measures how well is learned, against chance, the best fixed choice and full
+ * information. Everything is seeded. Prints a table of means with 95 % intervals, then the same as one line of JSON.
+ */
+import { parseArgs } from "node:util";
+import { type Goal, type Measures, type Problem, Unavailable } from "./problem.ts";
+import { offPolicy } from "./problems/off-policy.ts";
+import { promotions } from "./problems/promotions.ts";
+import { routing, routingWithCost } from "./problems/routing.ts";
+import { synthetic } from "./problems/synthetic.ts";
+
+interface Result {
+  readonly problem: string;
+  readonly measure: string;
+  readonly mean: number;
+  /** Half the width of the 95 % interval of the mean. */
+  readonly margin: number;
+  readonly seeds: number;
+  readonly goal?: string;
+  readonly met?: boolean;
+}
+
+const problems: readonly Problem[] = [routing, routingWithCost, ...synthetic, offPolicy, promotions];
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { seeds: { type: "string" } } });
+const seeds = values.seeds === undefined ? undefined : Number(values.seeds);
+if (seeds !== undefined && !(Number.isInteger(seeds) && seeds > 1)) throw new Error(`--seeds takes a number above 1, not ${values.seeds}`);
+const unknown = positionals.find((wanted) => !problems.some(({ name }) => name === wanted));
+if (unknown !== undefined) throw new Error(`no problem ${unknown}; there are ${problems.map(({ name }) => name).join(", ")}`);
+
+const results: Result[] = [];
+const unavailable: string[] = [];
+for (const problem of problems) {
+  if (positionals.length > 0 && !positionals.includes(problem.name)) continue;
+  try {
+    const measured = await measure(problem, seeds ?? problem.seeds ?? 10);
+    results.push(...measured);
+    process.stdout.write(`${problem.name}: ${problem.description}\n${measured.map(line).join("\n")}\n`);
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    unavailable.push(problem.name);
+    process.stdout.write(`${problem.name}: not measured: ${error.message}\n`);
+  }
+}
+process.stdout.write(`${JSON.stringify({ node: process.version, results, unavailable })}\n`);
+
+async function measure({ name, goals, run }: Problem, count: number): Promise<Result[]> {
+  const runs: Measures[] = [];
+  for (let seed = 1; seed <= count; seed++) {
+    if (process.stderr.isTTY) process.stderr.write(`\r${name}: seed ${seed} of ${count} `);
+    runs.push(await run(seed));
+  }
+  if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
+  return Object.keys(runs[0] ?? {}).map((measure) => {
+    const numbers = runs.map((measures) => measures[measure] as number);
+    const mean = numbers.reduce((sum, value) => sum + value, 0) / count;
+    const deviation = Math.sqrt(numbers.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (count - 1));
+    const goal = goals.find((each) => each.measure === measure);
+    const margin = (1.96 * deviation) / Math.sqrt(count);
+    return { problem: name, measure, mean, margin, seeds: count, ...(goal && { goal: textOf(goal), met: isMet(goal, mean) }) };
+  });
+}
+
+function isMet({ atLeast = Number.NEGATIVE_INFINITY, atMost = Number.POSITIVE_INFINITY }: Goal, mean: number): boolean {
+  return mean >= atLeast && mean <= atMost;
+}
+
+function textOf({ atLeast, atMost }: Goal): string {
+  return atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`;
+}
+
+function line({ measure, mean, margin, seeds, goal = "", met }: Result): string {
+  const mark = met === undefined ? " " : met ? "✓" : "✗";
+  return `${mark} ${measure.replaceAll("_", " ").padEnd(44)} ${mean.toFixed(3).padStart(8)} ± ${margin.toFixed(3)}  ${goal.padEnd(8)} ${seeds} seeds`;
+}
