@@ -2,6 +2,7 @@
  * All runs that the event log tells of, as a SQLite projection: which are open and who owns them, what the latest were, what the
  * runs below a run have spent.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import type { Database, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
 import type { Spend } from "./account.ts";
 import { recordOf, type StartedEntry } from "./record.ts";
@@ -39,11 +40,15 @@ const spentBelow = `
 
 const types = ["started", "paused", "resumed", "completed", "failed", "cancelled"].map((action) => `orchestration:${action}`);
 
+const gatherMilliseconds = 20;
+
 export class RunCatalogue implements AsyncDisposable {
   readonly #context: ModuleContext;
   readonly #database: Database;
   readonly #insert;
   readonly #update;
+  readonly #note;
+  readonly #keep;
   #projection: Projection | undefined;
   /** Sequence of the latest event that this daemon emitted about a run. */
   #latest = 0;
@@ -52,6 +57,8 @@ export class RunCatalogue implements AsyncDisposable {
     this.#context = context;
     this.#database = context.openDatabase();
     this.#database.exec(schema);
+    this.#note = this.#database.prepare("SELECT value FROM notes WHERE key = ?");
+    this.#keep = this.#database.prepare("INSERT OR REPLACE INTO notes VALUES (?, ?)");
     this.#insert = this.#database.prepare(
       "INSERT OR IGNORE INTO runs (run_id, seq, state, pattern, agent_id, parent_run, owner, record) VALUES (?, ?, 'running', ?, ?, ?, ?, ?)",
     );
@@ -65,7 +72,11 @@ export class RunCatalogue implements AsyncDisposable {
     this.#projection = await this.#context.project({
       types,
       ...(position !== undefined && { after: JSON.parse(position) as LogPosition }),
-      handle: (events, reached) => this.#fold(events, reached),
+      // Not at once, so as not to be in the way of the run that is told of; and together with what comes meanwhile.
+      handle: async (events, reached) => {
+        await pause(gatherMilliseconds);
+        this.#fold(events, reached);
+      },
     });
   }
 
@@ -98,8 +109,9 @@ export class RunCatalogue implements AsyncDisposable {
     return this.#database.prepare("SELECT seq FROM runs WHERE run_id = ?").get(run)?.seq as number | undefined;
   }
 
-  /** Resolves once it knows what this daemon told of runs. */
+  /** Resolves once it knows what this daemon told of runs, and what was told before it started. */
   async known(signal: AbortSignal): Promise<void> {
+    await this.caughtUp;
     await this.#projection?.reached(this.#latest, signal);
   }
 
@@ -117,11 +129,11 @@ export class RunCatalogue implements AsyncDisposable {
 
   /** Something small to be remembered beside the runs. */
   note(key: string): string | undefined {
-    return this.#database.prepare("SELECT value FROM notes WHERE key = ?").get(key)?.value as string | undefined;
+    return this.#note.get(key)?.value as string | undefined;
   }
 
   keep(key: string, value: string): void {
-    this.#database.prepare("INSERT OR REPLACE INTO notes VALUES (?, ?)").run(key, value);
+    this.#keep.run(key, value);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,10 +3,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import type { RunCatalogue } from "./catalogue.ts";
-import { referenceOf } from "./contents.ts";
+import { packed, referenceOf } from "./contents.ts";
 import { grown, type Journals } from "./journals.ts";
 import type { Playing } from "./playing.ts";
-import { playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
+import { type EndedEntry, playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
 import { Cancelled } from "./run.ts";
 import type { RunStatus } from "./schema.ts";
 import { tellChange } from "./telling.ts";
@@ -38,12 +38,13 @@ export function createControl({ context, journals, catalogue, playing }: Control
     const left = () => (deadline - performance.now()) / 1000;
     if (playing.find(id) === undefined) await within(left(), playing.recovered(id), signal);
     for (let run = playing.find(id); run !== undefined && left() > 0; run = playing.find(id)) {
-      await within(left(), run.done, signal);
+      const rest = await within(left(), run.done, signal);
       signal.throwIfAborted();
+      if (rest?.kind === "ended") return endedStatus(run.handle.started, rest.entry);
       await playing.recovered(id);
     }
     const run = playing.find(id);
-    if (run === undefined) return statusOf(journals, id);
+    if (run === undefined) return storedStatus(id);
     const { handle } = run;
     const usage = handle.usage();
     const doing = handle.doing();
@@ -83,38 +84,40 @@ export function createControl({ context, journals, catalogue, playing }: Control
     return status(id, 0, signal);
   }
 
+  /** As the journal tells it. */
+  async function storedStatus(id: string): Promise<RunStatus> {
+    const entries = await journals.readStored(id);
+    const [started, last] = [entries[0] as StartedEntry, entries.at(-1) as RunEntry];
+    if (last.type !== "ended") {
+      const { usage, isPaused } = playedOf(entries);
+      return { ...recordOf(started, isPaused ? "paused" : "running"), steps: usage.steps, usage };
+    }
+    const reference = referenceOf(last, "result");
+    const isTooLarge = reference !== undefined && reference.bytes > largestResult;
+    return endedStatus(started, isTooLarge ? { ...last, result: reference, ...{ objects: undefined } } : await journals.whole(last));
+  }
+
+  async function endedStatus(started: StartedEntry, ended: EndedEntry): Promise<RunStatus> {
+    const { type: _, at: __, results: ___, intents: ____, result, ...about } = ended;
+    const isTooLarge = (JSON.stringify(result)?.length ?? 0) > largestResult;
+    return {
+      ...recordOf(started, ended.state, ended),
+      ...about,
+      ...(result !== undefined && { result: isTooLarge ? await packed(context.objects, result) : result }),
+      steps: ended.usage.steps,
+    };
+  }
+
   return { status, cancel, pause, resume };
 }
 
-/** As the journal tells it. */
-async function statusOf(journals: Journals, id: string): Promise<RunStatus> {
-  const entries = await journals.readStored(id);
-  const [started, last] = [entries[0] as StartedEntry, entries.at(-1) as RunEntry];
-  if (last.type !== "ended") {
-    const { usage, isPaused } = playedOf(entries);
-    return { ...recordOf(started, isPaused ? "paused" : "running"), steps: usage.steps, usage };
-  }
-  const reference = referenceOf(last, "result");
-  const isTooLarge = reference !== undefined && reference.bytes > largestResult;
-  const { result, error, judgements, unverified, usage } = isTooLarge ? { ...last, result: reference } : await journals.whole(last);
-  return {
-    ...recordOf(started, last.state, last),
-    ...(result !== undefined && { result }),
-    ...(error && { error }),
-    judgements,
-    ...(unverified && { unverified }),
-    steps: usage.steps,
-    usage,
-  };
-}
-
 /** Waits for the work, at most so many seconds. */
-async function within(seconds: number, work: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  if (seconds <= 0) return;
+async function within<Result>(seconds: number, work: Promise<Result>, signal: AbortSignal): Promise<Result | undefined> {
+  if (seconds <= 0) return undefined;
   const timeout = new AbortController();
-  const timer = sleep(seconds * 1000, undefined, { signal: AbortSignal.any([timeout.signal, signal]) }).catch(() => {});
+  const timer = sleep(seconds * 1000, undefined, { signal: AbortSignal.any([timeout.signal, signal]) }).catch(() => undefined);
   try {
-    await Promise.race([work, timer]);
+    return await Promise.race([work, timer]);
   } finally {
     timeout.abort();
   }

@@ -24,7 +24,7 @@ export interface OpenRun {
   /** Runs that it started. */
   children: number;
   /** Resolves when it is not played any more, and everybody was told why. */
-  readonly done: Promise<void>;
+  readonly done: Promise<Rest>;
 }
 
 export interface Playing extends AsyncDisposable {
@@ -101,7 +101,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     });
     if (agent_id !== undefined) runOfAgent.set(agent_id, run_id);
     const children = isNew ? 0 : catalogue.below(run_id).children;
-    open.set(run_id, { handle, children, done: handle.rest.then((rest) => conclude(handle, rest)) });
+    open.set(run_id, { handle, children, done: handle.rest.then((rest) => conclude(handle, rest).then(() => rest)) });
   }
 
   /** Within that of the run that started it, if that is open. */

@@ -113,9 +113,13 @@ export function createJournal(options: JournalOptions): Journal {
   let length = options.length;
   let pending: Pending[] = [];
   let pendingLength = 0;
+  /** Something pending a replay might not get again. */
   let isUncertain = false;
-  let last: Promise<void> = Promise.resolve();
+  /** The last write of such. */
+  let settled: Promise<void> = Promise.resolve();
+  let last: Promise<void> = settled;
   let scheduled: Promise<void> | undefined;
+  let failure: { readonly error: unknown } | undefined;
 
   function add(record: { readonly result: StepResult } | { readonly intent: Intent }): void {
     const size = JSON.stringify(record).length;
@@ -148,7 +152,9 @@ export function createJournal(options: JournalOptions): Journal {
   /** A failed write fails all later ones: `last` stays rejected. */
   function after(work: () => Promise<void>): Promise<void> {
     last = last.then(work);
-    last.catch(() => {});
+    last.catch((error: unknown) => {
+      failure ??= { error };
+    });
     return last;
   }
 
@@ -164,6 +170,7 @@ export function createJournal(options: JournalOptions): Journal {
       isUncertain = false;
       return writeWhile(() => pending.length > 0);
     });
+    if (isUncertain) settled = scheduled;
     return scheduled;
   }
 
@@ -183,7 +190,11 @@ export function createJournal(options: JournalOptions): Journal {
       isUncertain ||= !isRepeatable;
       if (pending.length >= mostPending || pendingLength >= entryLength) void flush();
     },
-    settle: () => (isUncertain ? flush() : last),
+    async settle() {
+      if (failure !== undefined) throw failure.error;
+      if (isUncertain) void flush();
+      await settled;
+    },
     flush,
     async close(entry) {
       await after(async () => {
