@@ -3,6 +3,7 @@
  * Prints a table, then the same as one line of JSON.
  */
 import { availableParallelism, cpus, totalmem } from "node:os";
+import { agents } from "./agents.ts";
 import { compositions } from "./compositions.ts";
 import { delivery } from "./delivery.ts";
 import { emitAlways, emitRelaxed } from "./emit.ts";
@@ -20,7 +21,7 @@ export interface Figure {
   readonly note?: string;
 }
 
-const sections: Record<string, () => Promise<Figure[]>> = { startup, requests, emitAlways, emitRelaxed, delivery, compositions, runs };
+const sections: Record<string, () => Promise<Figure[]>> = { startup, requests, emitAlways, emitRelaxed, delivery, agents, compositions, runs };
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => sections[name] === undefined);
