@@ -139,16 +139,6 @@ export default defineModule<Runs>({
     "orchestration:resumed": { description: "A run that was paused goes on.", schema: z.object({ ...identity, usage }) },
     "orchestration:completed": { description: "A run reached its end.", schema: z.object({ ...ended, result: z.unknown() }) },
     "orchestration:failed": { description: "A run ended with an error.", schema: z.object({ ...ended, error: stepError }) },
-    "orchestration:denied": {
-      description: "A run tried what it may not do.",
-      schema: z.object({
-        ...identity,
-        step: z.string(),
-        kind: z.string().describe("of the effect"),
-        target: z.string().optional().describe("command, tool:NAME or emit:NAME"),
-        reason: z.string(),
-      }),
-    },
     "orchestration:cancelled": { description: "A run was ended by command.", schema: z.object(ended) },
   },
   start: openRuns,

@@ -6,7 +6,6 @@ import { createActivity } from "./activity.ts";
 import { startClock } from "./clock.ts";
 import { assertSize } from "./contents.ts";
 import { daemonEffects } from "./daemon-effects.ts";
-import { withDenials } from "./denials.ts";
 import { inquirer } from "./inquire.ts";
 import { play } from "./interpreter/interpreter.ts";
 import { createJournal, RunLost, stepErrorOf } from "./interpreter/journal.ts";
@@ -97,7 +96,7 @@ export function playRun({
   const clock = startClock(before.usage.milliseconds, seconds * 1000, () => abort.abort(limitExceeded("seconds", seconds)));
   const activity = createActivity(clock.hold);
   const claims = openClaims(context, started);
-  const effects = withDenials(daemonEffects({ context, run: started, watch, since }), context, started);
+  const effects = daemonEffects({ context, run: started, watch, since });
   const judgements = new Map<number, { line: number; text: string }>();
   let steps = 0;
 
