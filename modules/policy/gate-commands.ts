@@ -7,6 +7,7 @@ import { kinds, unknownPolicy } from "./policies/kinds.ts";
 import { defaultReward, rewardDefinition } from "./reward.ts";
 import { outcomeSource, slotName } from "./schema.ts";
 import { labelOf, type SlotState } from "./serving/slot-state.ts";
+import { learnNames } from "./settings.ts";
 import type { State } from "./state.ts";
 
 const command = commandsOf<State>();
@@ -101,11 +102,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     description: "Sets how a slot learns: which policies, and what tells outcomes that nobody gives.",
     input: z.strictObject({
       slot: slotName,
-      learn: z
-        .array(z.enum(Object.keys(kinds) as [string, ...string[]]))
-        .max(8)
-        .optional()
-        .describe("[] = only the serving policy"),
+      learn: learnNames.optional().describe("[] = only the serving policy"),
       reward: rewardDefinition.optional().describe("what an outcome is worth"),
       outcome_from: outcomeSource.shape.event.nullable().optional().describe("null = whoever selects says so"),
     }),

@@ -15,7 +15,9 @@ import { choice, linked, recorded, selected, slotName } from "./schema.ts";
 import { select, selectRequest } from "./select-command.ts";
 import { OnlinePolicies } from "./serving/online.ts";
 import { Serving } from "./serving/serving.ts";
+import { newSlot } from "./serving/slot-state.ts";
 import { Slots } from "./serving/slots.ts";
+import { type Settings, settings } from "./settings.ts";
 import type { State } from "./state.ts";
 import { Training } from "./training.ts";
 
@@ -30,6 +32,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
   return defineModule<State>({
     name: "policy",
     description: "Chooses among candidates by what their outcomes were, and logs every choice with its odds.",
+    settings: { key: "learning", schema: settings },
     commands: {
       "policy:select": command({
         description:
@@ -91,7 +94,8 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
         },
         onForgotten: () => online?.forget(),
       });
-      const slots = await Slots.open(context);
+      const { baseline, learn } = context.settings as Settings;
+      const slots = await Slots.open(context, newSlot(baseline, learn));
       const checkpoints = new Checkpoints(context);
       const learner = new Learner();
       const learning = new OnlinePolicies(database, ledger, context.log);

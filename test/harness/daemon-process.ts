@@ -17,6 +17,8 @@ export interface DaemonProcessOptions {
   /** Default: a temporary folder that is gone with the daemon. */
   readonly data?: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Where it looks for `reprise.yaml`; default: this process's folder. */
+  readonly cwd?: string;
 }
 
 export interface DaemonProcess extends AsyncDisposable {
@@ -114,11 +116,16 @@ export async function startDaemonProcess(options: DaemonProcessOptions = {}): Pr
 export function spawnDaemon(
   data: string,
   args: readonly string[],
-  { program = join(projectFolder, "daemon", "main.ts"), environment = {} }: Pick<DaemonProcessOptions, "program" | "environment"> = {},
+  {
+    program = join(projectFolder, "daemon", "main.ts"),
+    environment = {},
+    cwd,
+  }: Pick<DaemonProcessOptions, "program" | "environment" | "cwd"> = {},
 ): ChildProcess {
   return spawn(process.execPath, [program, "--data", data, "--log-level", "warn", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...environment },
+    cwd,
   });
 }
 

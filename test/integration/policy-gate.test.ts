@@ -40,17 +40,16 @@ const told = (policy: Started, event: string) => policy.log.ofType(event).map(({
 /** A state store in which the slot is as it might have become. */
 async function stateWith(changes: Partial<SlotState>): Promise<StateStore> {
   const store = createStateStore();
-  await store.put(`slot.${Buffer.from(slot).toString("base64url")}`, { slot, state: { ...newSlot, learn: [], ...changes } });
+  await store.put(`slot.${Buffer.from(slot).toString("base64url")}`, { slot, state: { ...newSlot("thompson", []), ...changes } });
   return store;
 }
-const servedBy = (policy: string, learn: readonly string[] = []) => stateWith({ serving: { policy }, learn });
 
 describe("a trained policy", () => {
   it("is trained beside the daemon, kept as a checkpoint, judged on later outcomes and tried; the same log gives the same bits", async () => {
     const log = new MemoryEventLog();
     let trained: unknown[];
     {
-      await using policy = await start({ log, state: await servedBy("uniform", ["kto"]) });
+      await using policy = await start({ log, settings: { baseline: "uniform", learn: ["kto"] } });
       await play(policy, 1_000);
       await until(() => told(policy, "policy:promoted").length > 0, "the trial", 120_000);
       const { checkpoints, contender, serving } = await listed(policy);
@@ -68,7 +67,7 @@ describe("a trained policy", () => {
       );
       trained = checkpoints.map(({ sha256 }) => sha256);
     }
-    await using again = await start({ log, state: await servedBy("uniform", ["kto"]) });
+    await using again = await start({ log, settings: { baseline: "uniform", learn: ["kto"] } });
     const hashes = async () => (await listed(again)).checkpoints.map(({ sha256 }) => sha256);
     assert.deepEqual(await until(async () => ((await hashes()).length === 2 ? hashes() : undefined), "the training", 120_000), trained);
   });
@@ -84,7 +83,7 @@ describe("a trained policy", () => {
 
 describe("a promotion", () => {
   it("needs 500 outcomes and evidence, goes through a trial, and ends in one command", async () => {
-    await using policy = await start({ state: await servedBy("uniform") });
+    await using policy = await start({ settings: { baseline: "uniform", learn: [] } });
     const promote = () => policy.call<Listed>("policy:promote", { slot, policy: "linucb" });
     const refused = (reason: RegExp) => (error: unknown) => failsWith("PROMOTION_REFUSED")(error) && reason.test(String(error));
     await play(policy, 600);
@@ -115,14 +114,14 @@ describe("a promotion", () => {
   });
 
   it("is refused to what is not better", async () => {
-    await using policy = await start({ state: await servedBy("best_so_far") });
+    await using policy = await start({ settings: { baseline: "best_so_far", learn: [] } });
     await play(policy, 1_200);
     await assert.rejects(policy.call("policy:promote", { slot, policy: "uniform" }), failsWith("PROMOTION_REFUSED"));
     assert.equal((await listed(policy)).serving, "best_so_far");
   });
 
   it("comes by itself to what is followed in the shadow, and not while the slot is frozen", async () => {
-    await using policy = await start({ state: await servedBy("uniform", ["linucb"]) });
+    await using policy = await start({ settings: { baseline: "uniform", learn: ["linucb"] } });
     await policy.call("policy:freeze", { slot });
     await play(policy, 1_100);
     await assert.rejects(policy.call("policy:promote", { slot, policy: "linucb" }), failsWith("SLOT_FROZEN"));

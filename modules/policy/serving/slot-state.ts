@@ -64,22 +64,22 @@ export interface Announcement {
   readonly data: unknown;
 }
 
-const baseline: Deployment = { policy: "thompson" };
 const smallShare = 0.05;
 const mostBefore = 10;
 const mostRefused = 50;
 export const keptCheckpoints = 10;
 
-export const newSlot: SlotState = {
-  serving: baseline,
+/** A slot of which nothing is known yet. @param policy one that needs no proof */
+export const newSlot = (policy: string, learn: readonly string[]): SlotState => ({
+  serving: { policy },
   before: [],
   refused: [],
   frozen: false,
   checkpoints: [],
-  learn: ["linucb", "kto"],
+  learn,
   learned: 0,
   judged: [],
-};
+});
 
 /** How a deployment is called in logs and comparisons. */
 export const labelOf = ({ policy, checkpoint }: Deployment): string =>

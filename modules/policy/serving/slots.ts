@@ -1,6 +1,6 @@
 /** The durable states of the slots: in the state store, changed by compare-and-set. */
 import type { ModuleContext } from "../../../daemon/module.ts";
-import { type Announcement, newSlot, type SlotState } from "./slot-state.ts";
+import type { Announcement, SlotState } from "./slot-state.ts";
 
 interface Stored {
   readonly slot: string;
@@ -18,20 +18,23 @@ const keyOf = (slot: string) => `slot.${Buffer.from(slot).toString("base64url")}
 
 export class Slots {
   readonly #context: ModuleContext;
+  readonly #fresh: SlotState;
   readonly #known = new Map<string, Known>();
 
-  private constructor(context: ModuleContext) {
+  private constructor(context: ModuleContext, fresh: SlotState) {
     this.#context = context;
+    this.#fresh = fresh;
   }
 
-  static async open(context: ModuleContext): Promise<Slots> {
-    const slots = new Slots(context);
+  /** @param fresh state of a slot that was never changed */
+  static async open(context: ModuleContext, fresh: SlotState): Promise<Slots> {
+    const slots = new Slots(context, fresh);
     for (const { slot } of (await context.state.entries<Stored>()).values()) await slots.#read(slot);
     return slots;
   }
 
   of(slot: string): SlotState {
-    return this.#known.get(slot)?.state ?? newSlot;
+    return this.#known.get(slot)?.state ?? this.#fresh;
   }
 
   names(): string[] {
@@ -45,7 +48,7 @@ export class Slots {
    */
   async change(slot: string, change: (state: SlotState) => Change | undefined): Promise<SlotState | undefined> {
     for (let attempt = 0; attempt < mostTries; attempt++) {
-      const { state, revision } = this.#known.get(slot) ?? { state: newSlot, revision: 0 };
+      const { state, revision } = this.#known.get(slot) ?? { state: this.#fresh, revision: 0 };
       const changed = change(state);
       if (changed === undefined) return undefined;
       const announcement = changed.tell && { id: this.#context.newId(), ...changed.tell };

@@ -1,0 +1,14 @@
+/** The section `learning` of reprise.yaml. */
+import { z } from "zod";
+import { kinds, onlineKinds } from "./policies/kinds.ts";
+
+const namesOf = (of: Readonly<Record<string, unknown>>) => z.enum(Object.keys(of) as [string, ...string[]]);
+
+/** Kinds of policies that are trained for a slot, or followed in the shadow. */
+export const learnNames = z.array(namesOf(kinds)).max(8);
+
+export const settings = z.strictObject({
+  baseline: namesOf(onlineKinds).default("thompson").describe("serves a new slot"),
+  learn: learnNames.default(["linucb", "kto"]).describe("of a new slot; [] = only what serves it"),
+});
+export type Settings = z.output<typeof settings>;
