@@ -7,6 +7,7 @@ import { agents } from "./agents.ts";
 import { compositions } from "./compositions.ts";
 import { delivery } from "./delivery.ts";
 import { emitAlways, emitRelaxed } from "./emit.ts";
+import { learningSpeed } from "./learning-speed.ts";
 import { requests } from "./requests.ts";
 import { runs } from "./runs.ts";
 import { startup } from "./startup.ts";
@@ -21,7 +22,17 @@ export interface Figure {
   readonly note?: string;
 }
 
-const sections: Record<string, () => Promise<Figure[]>> = { startup, requests, emitAlways, emitRelaxed, delivery, agents, compositions, runs };
+const sections: Record<string, () => Promise<Figure[]>> = {
+  startup,
+  requests,
+  emitAlways,
+  emitRelaxed,
+  delivery,
+  agents,
+  compositions,
+  runs,
+  learningSpeed,
+};
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => sections[name] === undefined);
