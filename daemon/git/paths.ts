@@ -4,6 +4,9 @@ import { isCompositionName } from "../names.ts";
 
 const pathGrammar = /^(?:orchestrations\/([^/]+)_decisions(?:\/[0-9]{4,8})?|(?:orchestrations|profiles|components)\/([^/]+))\.yaml$/;
 
+/** Is it one of the folders at the root that hold compositions? */
+export const isCompositionFolder = (name: string): boolean => /^(?:orchestrations|profiles|components)$/.test(name);
+
 /** @throws CodedError NAME_INVALID unless the path is one that the repository may write */
 export function assertWritablePath(path: string): void {
   const parts = pathGrammar.exec(path);

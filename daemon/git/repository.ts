@@ -23,7 +23,7 @@ import { findProblem } from "./health.ts";
 import { describeCommit, walkHistory } from "./history.ts";
 import { maintain } from "./maintenance.ts";
 import { ObjectBatch, ObjectReader } from "./objects.ts";
-import { assertWritablePath } from "./paths.ts";
+import { assertWritablePath, isCompositionFolder } from "./paths.ts";
 import { type FileChange, WorkTree } from "./work-tree.ts";
 
 const defaultAuthor: CommitAuthor = { name: "reprise", email: "reprise@localhost" };
@@ -52,6 +52,8 @@ export async function openRepository(folder: string, options: { url?: string } =
   let isSound = false;
   let problem: string | undefined;
   let queue: Promise<unknown> = Promise.resolve();
+  /** The last tip that was looked at. */
+  let readable: string | undefined;
   let sharedHead: Promise<string | undefined> | undefined;
   let isClosed = false;
   let commits = 0;
@@ -100,14 +102,27 @@ export async function openRepository(folder: string, options: { url?: string } =
     return reading;
   }
 
-  /** The tip; where it is torn or its commit is damaged, the newest commit of the reflog that can still be read. */
+  /** The tip; where it is torn or damaged, the newest commit of the reflog that can still be read. */
   async function findHead(): Promise<string | undefined> {
     const tip = tryReadHead(gitdir);
-    if (!("error" in tip) && (!tip.commit || (await objects.isPresent(tip.commit)))) return tip.commit;
+    if (!("error" in tip) && (!tip.commit || (await isReadable(tip.commit)))) return tip.commit;
     for (const oid of await readReflog(gitdir)) {
-      if (await objects.isPresent(oid)) return oid;
+      if (await isReadable(oid)) return oid;
     }
     throw "error" in tip ? tip.error : unavailable(`object ${tip.commit} is missing or damaged`);
+  }
+
+  /** Can the commit's compositions be listed? A file that is damaged itself hides no other. */
+  async function isReadable(commit: string): Promise<boolean> {
+    if (commit === readable) return true;
+    try {
+      const entries = await objects.tree((await objects.commit(commit)).tree);
+      await Promise.all(entries.map(({ type, path, oid }) => type === "tree" && isCompositionFolder(path) && objects.tree(oid)));
+    } catch {
+      return false;
+    }
+    readable = commit;
+    return true;
   }
 
   async function entryAt(path: string, commit?: string): Promise<TreeEntry | undefined> {

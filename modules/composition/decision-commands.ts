@@ -96,13 +96,19 @@ export const decisionCommands = {
       decisions: z.array(decisionEntry),
       cursor: z.string().optional(),
       waiting: z.object({ code: z.string(), message: z.string() }).optional().describe("why newer decisions do not reach git at present"),
+      problems: z.array(z.string()).optional().describe("files of decisions that cannot be read, with the reason"),
     }),
-    async handle({ pattern: name, run_id: run, ...filter }, { state }) {
-      const composition = await state.store.get({ name: parseReference(name).name });
-      await state.catalogue.refresh();
-      const page = state.catalogue.decisions.find(composition.name, { ...filter, run });
-      const { problem } = state.projection;
-      return problem ? { ...page, waiting: { code: problem.code, message: problem.message } } : page;
+    async handle({ pattern: reference, run_id: run, ...filter }, { state: { catalogue, projection } }) {
+      const { name } = parseReference(reference);
+      await catalogue.refresh();
+      if (!catalogue.has(name)) throw new CodedError("COMPOSITION_NOT_FOUND", `There is no composition ${name}`, { name });
+      const problems = catalogue.decisions.problems(name);
+      const { problem: waiting } = projection;
+      return {
+        ...catalogue.decisions.find(name, { ...filter, run }),
+        ...(waiting && { waiting: { code: waiting.code, message: waiting.message } }),
+        ...(problems.length > 0 && { problems }),
+      };
     },
   }),
 };

@@ -32,18 +32,19 @@ export const queryCommands = {
     input: z.strictObject({
       type: type.optional(),
       invalid: z.boolean().optional().describe("only those that are, or only those that are not"),
+      limit: z.number().int().min(1).max(1_000).default(1_000),
+      cursor: z.string().max(200).optional().describe("of an earlier reply"),
     }),
-    output: z.object({ compositions: z.array(summary) }),
-    async handle({ type: wanted, invalid }, { state }) {
+    output: z.object({ compositions: z.array(summary), cursor: z.string().optional().describe("there are more") }),
+    async handle({ type: wanted, invalid, limit, cursor = "" }, { state }) {
       await state.catalogue.refresh();
-      const isWanted = (entry: Entry) =>
-        (wanted === undefined || entry.type === wanted) && (invalid === undefined || (entry.issues !== undefined) === invalid);
+      const isWanted = ({ type: ofType, issues, path }: Entry) =>
+        (wanted === undefined || ofType === wanted) && (invalid === undefined || (issues !== undefined) === invalid) && path > cursor;
+      const found = state.catalogue.entries().filter(isWanted).sort(byPlace);
+      const page = found.slice(0, limit);
       return {
-        compositions: state.catalogue
-          .entries()
-          .filter(isWanted)
-          .sort(byPlace)
-          .map((entry) => summarise(entry, state)),
+        compositions: page.map((entry) => summarise(entry, state)),
+        ...(found.length > limit && { cursor: page.at(-1)?.path }),
       };
     },
   }),

@@ -12,13 +12,17 @@ export const selectedEvent = "composition:selected";
 
 /** What `policy:select` takes. */
 const mostCandidates = 256;
+/** Characters of a value in its context. */
+const longestText = 256;
 const mostRunnersUp = 5;
 const millisecondsPerDay = 86_400_000;
 
 export const selectRequest = z.strictObject({
   task: z
     .union([z.string().min(1).max(10_000), z.record(z.string().max(64), z.union([z.string().max(256), z.number(), z.boolean(), z.null()]))])
-    .describe("what is to be done, in words: candidates are known by how their texts fit it; or its features, which the policy learns by"),
+    .describe(
+      "what is to be done, in words: the policy learns by its first 256 characters and by how the candidates' texts fit it; or its features",
+    ),
   requirements: z.strictObject(filterFields).default({}),
   candidates: z.array(compositionName).min(1).max(mostCandidates).optional().describe("default: all patterns"),
 });
@@ -44,7 +48,7 @@ const policyChoice = z.object({
 /** @throws CodedError COMPOSITION_NOT_FOUND for a candidate that is none, or if none meets the requirements */
 export async function select(
   { task, requirements, candidates }: z.output<typeof selectRequest>,
-  { state, context, meta, signal }: Call<State>,
+  { state, context, caller, meta, signal }: Call<State>,
 ): Promise<z.output<typeof selection>> {
   const { catalogue } = state;
   await catalogue.refresh();
@@ -71,10 +75,12 @@ export async function select(
   });
   const request = {
     slot: "pattern",
-    context: typeof task === "string" ? {} : task,
+    context: typeof task === "string" ? { task: task.slice(0, longestText) } : task,
     candidates: fitting.map((entry) => ({ id: entry.name, features: features(entry) })),
   };
-  const made = policyChoice.parse(await context.call("policy:select", request, { cause: meta, signal }));
+  // The selection is the caller's, who alone may give its outcome; the right to select a pattern is the right to have it drawn.
+  const { kind, id } = caller;
+  const made = policyChoice.parse(await context.call("policy:select", request, { caller: { kind, id }, cause: meta, signal }));
   const chosen = fitting.find(({ name }) => name === made.choice);
   const others = Object.entries(made.scores).filter(([name]) => name !== made.choice);
   const answer = {

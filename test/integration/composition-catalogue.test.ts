@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import composition from "../../modules/composition/index.ts";
@@ -278,14 +278,80 @@ test("select asks the policy about those that meet every requirement, and tells 
     await assert.rejects(module.call("select", input), { code: "COMPOSITION_NOT_FOUND" });
 });
 
+test("a list comes in pages that together are the whole", async (t) => {
+  const { open, commitByHand } = await start(t);
+  const names = ["a", "b", "c", "d", "e"];
+  await commitByHand(Object.fromEntries(names.map((name) => [`orchestrations/${name}.yaml`, textOf(name)])));
+  await using module = await open();
+  const pages: string[][] = [];
+  for (let cursor: string | undefined; pages.length === 0 || cursor; ) {
+    const page = await module.call("list", { limit: 2, cursor });
+    pages.push(namesOf(page));
+    cursor = page.cursor;
+  }
+  assert.deepEqual(pages, [["a", "b"], ["c", "d"], ["e"]]);
+});
+
+/** Empties a loose object, as a power failure may. @returns what mends it */
+async function emptyObject(folder: string, oid: string) {
+  const object = join(folder, ".git/objects", oid.slice(0, 2), oid.slice(2));
+  const whole = await readFile(object);
+  await chmod(object, 0o644);
+  await writeFile(object, "");
+  return () => writeFile(object, whole);
+}
+
+test("damaged decisions and a damaged pattern: all other decisions are answered, the file is named, and nothing lacks after the mend", async (t) => {
+  const { open, folder, database, git } = await start(t);
+  const ids: string[] = [];
+  {
+    await using module = await open();
+    for (const name of ["one", "two"]) await module.call("create", { type: "orchestration", name, content: textOf(name) });
+    for (const pattern of ["one", "two"])
+      ids.push((await module.call("track_decision", { pattern, decision: "before", wait: "commit" })).id);
+  }
+  for (const suffix of ["", "-wal", "-shm"]) await rm(database + suffix, { force: true });
+  const blobs = [await git("rev-parse", "HEAD:orchestrations/two_decisions.yaml"), await git("rev-parse", "HEAD:orchestrations/one.yaml")];
+  const mends = await Promise.all(blobs.map((blob) => emptyObject(folder, blob)));
+  await using module = await open();
+  const page = (pattern: string) => module.call("decisions", { pattern });
+  const idsOf = ({ decisions }: { decisions: { id: string }[] }) => decisions.map(({ id }) => id);
+  assert.deepEqual([idsOf(await page("one")), (await page("one")).problems], [[ids[0]], undefined]);
+  const damaged = await page("two");
+  assert.deepEqual(damaged.decisions, []);
+  assert.match(damaged.problems[0], new RegExp(`two_decisions\\.yaml: .*${blobs[0]}`));
+  assert.deepEqual(namesOf(await module.call("list", { invalid: false })), ["two"]);
+  for (const mend of mends) await mend();
+  const mended = await until(async () => {
+    const found = await page("two");
+    return found.problems === undefined && found;
+  }, "the mend to be seen");
+  assert.deepEqual(idsOf(mended), [ids[1]]);
+  assert.deepEqual(namesOf(await module.call("list", { invalid: false })), ["one", "two"]);
+});
+
+test("a damaged list of files: what the commit before it says is answered, until it is mended", async (t) => {
+  const { open, folder, database, git } = await start(t);
+  {
+    await using module = await open();
+    for (const name of ["one", "two"]) await module.call("create", { type: "orchestration", name, content: textOf(name) });
+  }
+  for (const suffix of ["", "-wal", "-shm"]) await rm(database + suffix, { force: true });
+  const mend = await emptyObject(folder, await git("rev-parse", "HEAD:orchestrations"));
+  await using module = await open();
+  assert.deepEqual(namesOf(await module.call("list", {})), ["one"]);
+  await assert.rejects(module.call("create", { type: "orchestration", name: "three", content: textOf("three") }), {
+    code: "REPOSITORY_UNAVAILABLE",
+  });
+  await mend();
+  assert.deepEqual(namesOf(await module.call("list", {})), ["one", "two"]);
+});
+
 test("a damaged object is listed as what it is, hides nothing else, and is read once it is mended", async (t) => {
   const { open, folder, git, commitByHand } = await start(t);
   await commitByHand({ "orchestrations/one.yaml": textOf("one"), "orchestrations/two.yaml": textOf("two") });
   const blob = await git("rev-parse", "HEAD:orchestrations/two.yaml");
-  const object = join(folder, ".git/objects", blob.slice(0, 2), blob.slice(2));
-  const whole = await readFile(object);
-  await chmod(object, 0o644);
-  await writeFile(object, "");
+  const mend = await emptyObject(folder, blob);
   await using module = await open();
   const { compositions } = await module.call("list", {});
   assert.deepEqual(
@@ -296,6 +362,6 @@ test("a damaged object is listed as what it is, hides nothing else, and is read 
     ],
   );
   assert.match(compositions[1].issues[0].message, new RegExp(blob));
-  await writeFile(object, whole);
+  await mend();
   assert.deepEqual(namesOf(await module.call("list", { invalid: false })), ["one", "two"]);
 });

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { setImmediate as turn } from "node:timers/promises";
+import { setTimeout as pause, setImmediate as turn } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
 import composition from "../../modules/composition/index.ts";
 import { gitIn, temporaryFolder } from "../harness/git.ts";
@@ -146,6 +146,20 @@ test("an uncommitted edit of the decisions file makes decisions wait, is reporte
   assert.match(await readFile(file, "utf8"), /^# a note by hand\n/);
   await until(async () => (await git("status", "--porcelain")) === "", "a clean work tree");
   assert.equal((await module.call("decisions", { pattern: "demo" })).waiting, undefined);
+});
+
+test("while git is behind, new decisions are held back a moment, so that the lag stays small", async (t) => {
+  const { module, folder } = await startDemo(t);
+  await using _ = module;
+  const lock = join(folder, ".git/index.lock");
+  await writeFile(lock, "");
+  await track(module, "at once");
+  await pause(250);
+  const held = track(module, "held back");
+  assert.equal(await Promise.race([held, pause(100, "held")]), "held");
+  await held; // the lock is not waited for
+  await rm(lock);
+  await until(async () => (await idsIn(module)).length === 2, "both in git");
 });
 
 test("a decision on no pattern, or one that a file cannot bear, is refused", async (t) => {

@@ -9,8 +9,8 @@
  */
 import { CodedError } from "../../../daemon/errors.ts";
 import type { Database, FileState, ModuleContext } from "../../../daemon/module.ts";
-import { type CompositionFields, type CompositionType, tryReadComposition } from "../content.ts";
-import { placeOf } from "../store.ts";
+import { type CompositionFields, type CompositionType, compositionTypes, tryReadComposition } from "../content.ts";
+import { pathOf, placeOf } from "../store.ts";
 import { Damage } from "./damage.ts";
 import { DecisionRows } from "./decision-rows.ts";
 import { History } from "./history.ts";
@@ -76,11 +76,6 @@ export class Catalogue implements AsyncDisposable {
     void look(); // so that nobody waits for a large repository to be read
   }
 
-  /** Files that cannot be read although the repository has them, with the reason. */
-  get problems(): string[] {
-    return this.#damage.describe();
-  }
-
   /**
    * Brings the catalogue to the present HEAD.
    * @throws CodedError REPOSITORY_UNAVAILABLE if that cannot be read and nothing is known from earlier
@@ -94,6 +89,11 @@ export class Catalogue implements AsyncDisposable {
       return this.#refresh();
     });
     await this.#next;
+  }
+
+  /** Is there a composition of this name, of whatever type, readable or not? */
+  has(name: string): boolean {
+    return compositionTypes.some((type) => this.#entries.has(pathOf(type, name)));
   }
 
   /** All compositions, by type and name. */
@@ -175,7 +175,7 @@ export class Catalogue implements AsyncDisposable {
     });
     await readPaced(
       places,
-      ({ path, blob }) => this.#damage.tryRead(path, async () => (blob === null ? undefined : this.#context.repository.readBlob(blob))),
+      ({ blob }) => this.#damage.tryRead(async () => (blob === null ? undefined : this.#context.repository.readBlob(blob))),
       ({ blob, ...place }, text) => {
         if (blob === null || text === undefined) this.#drop(place.path);
         else this.#take({ ...place, blob }, text);

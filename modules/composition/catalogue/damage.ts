@@ -9,28 +9,22 @@ const lookEvery = 1_000;
 export class Damage {
   readonly #database: Database;
   readonly #repository: Repository;
-  /** Object → the file that needs it. */
-  #objects: Map<string, string>;
+  #objects: Set<string>;
   #looked = 0;
 
   constructor(database: Database, repository: Repository) {
     this.#database = database;
     this.#repository = repository;
-    this.#objects = new Map(JSON.parse(progressOf(database, "damage") ?? "[]"));
+    this.#objects = new Set<string>(JSON.parse(progressOf(database, "damage") ?? "[]"));
   }
 
-  /** One line for each file, with what is missing. */
-  describe(): string[] {
-    return [...this.#objects].map(([object, path]) => `${path}: object ${object} is missing or damaged`);
-  }
-
-  /** Reads what a file needs. @returns the error, noted down, if that is damaged */
-  async tryRead<Content>(path: string, read: () => Promise<Content>): Promise<Content | CodedError> {
+  /** @returns the error, if what is read is damaged; that is noted down */
+  async tryRead<Content>(read: () => Promise<Content>): Promise<Content | CodedError> {
     try {
       return await read();
     } catch (error) {
       if (!(error instanceof CodedError) || typeof error.details.object !== "string") throw error;
-      this.#objects.set(error.details.object, path);
+      this.#objects.add(error.details.object);
       setProgress(this.#database, "damage", JSON.stringify([...this.#objects]));
       return error;
     }
@@ -40,7 +34,7 @@ export class Damage {
   async isMended(): Promise<boolean> {
     if (this.#objects.size === 0 || Date.now() - this.#looked < lookEvery) return false;
     this.#looked = Date.now();
-    for (const object of this.#objects.keys()) {
+    for (const object of this.#objects) {
       const isReadable = await this.#repository.readBlob(object).then(
         () => true,
         () => false,
@@ -51,6 +45,6 @@ export class Damage {
   }
 
   forget(): void {
-    this.#objects = new Map();
+    this.#objects = new Set();
   }
 }

@@ -104,7 +104,7 @@ export class DecisionRows {
   async #takeAll(segments: readonly Segment[], commit: string): Promise<void> {
     await readPaced(
       segments,
-      ({ path }) => this.#damage.tryRead(path, () => this.#repository.read(path, commit)),
+      ({ path }) => this.#damage.tryRead(() => this.#repository.read(path, commit)),
       (segment, file) => this.#database.transaction(() => this.#take(segment, file)),
     );
   }

@@ -86,14 +86,14 @@ export class History {
   /** Path and blob → version. */
   async #readVersions(changes: readonly CommitChange[]): Promise<Map<string, string | undefined>> {
     const versions = new Map<string, string | undefined>();
-    const texts = new Map<string, { path: string; blob: string; place: CompositionPlace }>();
+    const texts = new Map<string, { blob: string; place: CompositionPlace }>();
     for (const { path, blob } of changes.flatMap((change) => change.files)) {
       const place = placeOf(path);
-      if (blob && place) texts.set(`${path} ${blob}`, { path, blob, place });
+      if (blob && place) texts.set(`${path} ${blob}`, { blob, place });
     }
     await readPaced(
       [...texts],
-      ([, { path, blob }]) => this.#damage.tryRead(path, () => this.#repository.readBlob(blob)),
+      ([, { blob }]) => this.#damage.tryRead(() => this.#repository.readBlob(blob)),
       ([key, { place }], text) => versions.set(key, text instanceof CodedError ? undefined : versionIn(text, place)),
     );
     return versions;
