@@ -48,7 +48,8 @@ export async function differentiate<Decision>(
       total += share * (value.dataSync()[0] as number);
       for (const [at, gradient] of grads.entries()) {
         const sum = sums[at] as Float64Array;
-        for (const [index, each] of gradient.dataSync().entries()) sum[index] = (sum[index] as number) + share * each;
+        const values = gradient.dataSync();
+        for (let index = 0; index < sum.length; index++) sum[index] = (sum[index] as number) + share * (values[index] as number);
       }
     });
   });

@@ -3,11 +3,11 @@
  * built of TensorFlow's operations, which know their gradients. test/unit/neural-network.test.ts holds them equal.
  */
 import type * as TensorFlow from "@tensorflow/tfjs-core";
+import { normal, seededRandom } from "../chance.ts";
 import type { FeatureSpec } from "../features/spec.ts";
 import type { Situation } from "../policies/policy.ts";
 import type { SituationTensors } from "./batch.ts";
 import { mlp } from "./mlp.ts";
-import { normalNumbers, randomNumbers } from "./random.ts";
 import { transformer } from "./transformer.ts";
 
 export type Tf = typeof TensorFlow;
@@ -42,16 +42,22 @@ export function networkOf(architecture: Architecture, spec: FeatureSpec): Networ
 }
 
 /** A network that serves 50 candidates in well under a millisecond. */
-export const smallNetwork: Architecture = { kind: "mlp", hidden: [32] };
+export const smallNetwork: Architecture = { kind: "mlp", hidden: [64] };
 
 export function initialWeights(parameters: readonly Parameter[], seed: number): Weights {
-  const normal = normalNumbers(randomNumbers(seed, parameters.length));
+  const random = seededRandom(seed);
   return parameters.map(({ shape, start, spread }) =>
-    new Float32Array(sizeOf(shape)).map(() => (spread === 0 ? start : start + spread * normal())),
+    new Float32Array(sizeOf(shape)).map(() => (spread === 0 ? start : start + spread * normal(random))),
   );
 }
 
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+
+/**
+ * What is read from a network is this many times its last sum. A step of Adam is as long as its rate, whatever the gradient; with
+ * the usual rate, and hundreds of outcomes instead of millions, odds would hardly move.
+ */
+export const outputScale = 10;
 
 /** For inputs that vary by 1 each: the outputs vary as much (Glorot and Bengio 2010). */
 export const matrix = (name: string, inputs: number, outputs: number): Parameter => ({

@@ -1,6 +1,6 @@
 /** Adam (Kingma and Ba 2014, arXiv 1412.6980) and clipping in plain code: the moments can be saved, and the bits do not depend on a backend. */
-import type { Parameter, Weights } from "./network.ts";
-import { sizeOf } from "./network.ts";
+import { dot } from "./arithmetic.ts";
+import { type Parameter, sizeOf, type Weights } from "./network.ts";
 
 export interface Moments {
   /** Updates so far. */
@@ -21,23 +21,24 @@ export function noMoments(parameters: readonly Parameter[]): Moments {
 /** One update; what it is given stays as it is. */
 export function adam(weights: Weights, gradients: Weights, moments: Moments, learningRate: number): { weights: Weights; moments: Moments } {
   const updates = moments.updates + 1;
-  const blend = (decay: number, old: Weights, news: (gradient: number) => number) =>
-    old.map((vector, at) =>
-      vector.map((value, index) => decay * value + (1 - decay) * news((gradients[at] as Float32Array)[index] as number)),
-    );
-  const first = blend(firstDecay, moments.first, (gradient) => gradient);
-  const second = blend(secondDecay, moments.second, (gradient) => gradient ** 2);
   const rate = (learningRate * Math.sqrt(1 - secondDecay ** updates)) / (1 - firstDecay ** updates);
-  const moved = weights.map((vector, at) => {
-    const [mean, variance] = [first[at], second[at]] as [Float32Array, Float32Array];
-    return vector.map((value, index) => value - (rate * (mean[index] as number)) / (Math.sqrt(variance[index] as number) + stability));
-  });
-  return { weights: moved, moments: { updates, first, second } };
+  const next = { weights: copies(weights), first: copies(moments.first), second: copies(moments.second) };
+  for (const [at, gradient] of gradients.entries()) {
+    const [moved, mean, square] = [next.weights[at], next.first[at], next.second[at]] as [Float32Array, Float32Array, Float32Array];
+    for (let index = 0; index < gradient.length; index++) {
+      const slope = gradient[index] as number;
+      mean[index] = firstDecay * (mean[index] as number) + (1 - firstDecay) * slope;
+      square[index] = secondDecay * (square[index] as number) + (1 - secondDecay) * slope * slope;
+      moved[index] = (moved[index] as number) - (rate * (mean[index] as number)) / (Math.sqrt(square[index] as number) + stability);
+    }
+  }
+  return { weights: next.weights, moments: { updates, first: next.first, second: next.second } };
 }
 
+const copies = (vectors: Weights): Weights => vectors.map((vector) => vector.slice());
+
 /** Euclidean length of all gradients together. */
-export const norm = (gradients: Weights): number =>
-  Math.sqrt(gradients.reduce((sum, vector) => vector.reduce((inner, value) => inner + value * value, sum), 0));
+export const norm = (gradients: Weights): number => Math.sqrt(gradients.reduce((sum, vector) => sum + dot(vector, vector), 0));
 
 /** Scaled down to this length where they are longer. */
 export function clipped(gradients: Weights, longest: number): Weights {

@@ -1,6 +1,6 @@
 import type * as TensorFlow from "@tensorflow/tfjs-core";
 import { dot, rectify, sparseAffine } from "./arithmetic.ts";
-import { matrix, type Parameter, type Tf, type Weights, zeros } from "./network.ts";
+import { matrix, outputScale, type Parameter, type Tf, type Weights, zeros } from "./network.ts";
 
 /** A function of one vector to one number: rectified layers, then a weighted sum. */
 export interface Perceptron {
@@ -28,21 +28,20 @@ export function perceptron(name: string, inputs: number, hidden: readonly number
     evaluate(weights, input) {
       let values = input;
       for (let layer = 0; layer < hidden.length; layer++) {
-        const [matrix, bias] = weights.slice(2 * layer) as [Float32Array, Float32Array];
-        values = rectify(sparseAffine(values, matrix, bias));
+        values = rectify(sparseAffine(values, weights[2 * layer] as Float32Array, weights[2 * layer + 1] as Float32Array));
       }
-      const [out, constant] = weights.slice(2 * hidden.length) as [Float32Array, Float32Array?];
-      return dot(values, out) + (constant?.[0] ?? 0);
+      const [out, constant] = weights.slice(2 * hidden.length) as [Float32Array, Float32Array];
+      return outputScale * (dot(values, out) + (bias ? (constant[0] as number) : 0));
     },
     graph(tf, weights, inputs) {
       let values: TensorFlow.Tensor2D = inputs;
       for (let layer = 0; layer < hidden.length; layer++) {
-        const [matrix, bias] = weights.slice(2 * layer) as [TensorFlow.Tensor2D, TensorFlow.Tensor1D];
-        values = tf.relu(tf.add(tf.matMul(values, matrix), bias));
+        const [matrix, shift] = weights.slice(2 * layer) as [TensorFlow.Tensor2D, TensorFlow.Tensor1D];
+        values = tf.relu(tf.add(tf.matMul(values, matrix), shift));
       }
-      const [out, constant] = weights.slice(2 * hidden.length) as [TensorFlow.Tensor2D, TensorFlow.Tensor1D?];
+      const [out, constant] = weights.slice(2 * hidden.length) as [TensorFlow.Tensor2D, TensorFlow.Tensor1D];
       const sums: TensorFlow.Tensor2D = tf.matMul(values, out);
-      return constant === undefined ? sums : tf.add(sums, constant);
+      return tf.mul(bias ? tf.add(sums, constant) : sums, outputScale);
     },
   };
 }

@@ -6,7 +6,7 @@
 import type * as TensorFlow from "@tensorflow/tfjs-core";
 import type { FeatureSpec } from "../features/spec.ts";
 import { affine, dot, rectify, softmax, sparseAffine } from "./arithmetic.ts";
-import { matrix, type Network, ones, type Parameter, type Tf, unitMatrix, zeros } from "./network.ts";
+import { matrix, type Network, ones, outputScale, type Parameter, type Tf, unitMatrix, zeros } from "./network.ts";
 
 export interface TransformerShape {
   /** Numbers of a token. */
@@ -48,7 +48,7 @@ export function transformer(spec: FeatureSpec, shape: TransformerShape): Network
       for (let layer = 0; layer < shape.layers; layer++) tokens = transformGraph(tf, tokens, mask, next, shape);
       const normal = tf.slice(normaliseGraph(tf, tokens, next(), next()), [0, 1, 0], [-1, -1, -1]);
       const logits = tf.matMul(tf.reshape(normal, [situations * candidates, width]), next<TensorFlow.Tensor2D>());
-      return tf.reshape(logits, [situations, candidates]);
+      return tf.reshape(tf.mul(logits, outputScale), [situations, candidates]);
     },
   };
 }

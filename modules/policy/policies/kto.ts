@@ -1,3 +1,4 @@
+import { seededRandom } from "../chance.ts";
 import { loadBackend } from "../neural/backend.ts";
 import { balancedBatch, judged } from "../neural/classes.ts";
 import { checkExperiences } from "../neural/experiences.ts";
@@ -6,7 +7,6 @@ import { type KtoFigures, type KtoUpdateSettings, ktoUpdate } from "../neural/kt
 import { type Architecture, initialWeights, networkOf, smallNetwork } from "../neural/network.ts";
 import { noMoments } from "../neural/optimiser.ts";
 import { neuralPolicy } from "../neural/policy.ts";
-import { randomNumbers } from "../neural/random.ts";
 import { loadState, type NeuralState } from "../neural/state.ts";
 import type { PolicyKind, PolicyOptions } from "./policy.ts";
 
@@ -63,7 +63,8 @@ export function ktoWith(changes: Partial<KtoSettings>): PolicyKind {
       checkExperiences(experiences);
       let state = from === undefined ? untrained(options) : read(from, options);
       const all = judged(experiences);
-      const random = randomNumbers(options.seed, state.moments.updates);
+      // Another sequence in each training, the same when it is repeated.
+      const random = seededRandom(options.seed + Math.imul(state.moments.updates, 0x9e3779b9));
       const network = networkOf(state.architecture, options.spec);
       const { tf } = await loadBackend();
       const slicing = { tf, spec: options.spec, parameters: network.parameters, size: sliceSize(state.architecture), signal };
