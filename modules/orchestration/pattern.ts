@@ -6,7 +6,7 @@ import type { Strategy } from "./language/ast.ts";
 import { parseStrategy } from "./language/parser.ts";
 
 /** Reply of `composition:render`, as far as it is used here. */
-interface Composition {
+export interface Composition {
   readonly name: string;
   readonly type: string;
   readonly version: string;
@@ -18,7 +18,6 @@ export interface Pattern {
   readonly name: string;
   readonly version?: string;
   readonly commit?: string;
-  /** Of the block that is played; the pattern may have others. */
   /** Of the block of logic that is played. */
   readonly text: string;
   readonly strategy: Strategy;
@@ -38,16 +37,19 @@ export interface Pattern {
  * @throws CodedError COMPOSITION_NOT_FOUND, PATTERN_INVALID
  */
 export async function loadPattern(context: ModuleContext, name: string, commit?: string, logic?: string): Promise<Pattern> {
+  return patternFrom(await renderPattern(context, name, commit), logic);
+}
+
+/** @throws CodedError COMPOSITION_NOT_FOUND */
+export function renderPattern(context: ModuleContext, name: string, commit?: string): Promise<Composition> {
   // What stands in {{…}} outside of the strategy may be for other readers: it does not keep the pattern from being played.
-  const request = { name, unresolved: "keep", ...(commit && { commit }) };
-  const found = await context.call<Composition>("composition:render", request);
-  if (found.type !== "orchestration") {
-    throw new CodedError("PATTERN_INVALID", `${name} is a ${found.type}; a pattern has the type orchestration.`, {
-      name,
-      type: found.type,
-    });
-  }
-  return { ...readPattern(found.data, logic), name: found.name, version: found.version, commit: found.commit };
+  return context.call<Composition>("composition:render", { name, unresolved: "keep", ...(commit && { commit }) });
+}
+
+/** @throws CodedError PATTERN_INVALID */
+export function patternFrom({ name, type, version, commit, data }: Composition, logic?: string): Pattern {
+  if (type === "orchestration") return { ...readPattern(data, logic), name, version, commit };
+  throw new CodedError("PATTERN_INVALID", `${name} is a ${type}; a pattern has the type orchestration.`, { name, type });
 }
 
 /** @param text YAML of a composition. @throws CodedError COMPOSITION_INVALID, PATTERN_INVALID */

@@ -9,10 +9,11 @@ import type { ModuleContext } from "../../daemon/module.ts";
 import { retry } from "../../daemon/retry.ts";
 import { type Account, openAccount, type Spend } from "./account.ts";
 import type { RunCatalogue } from "./catalogue.ts";
+import { pinnedPattern } from "./definition.ts";
 import { RunLost, stepErrorOf } from "./interpreter/journal.ts";
 import { grown, type Journals } from "./journals.ts";
 import { type Leases, openLeases } from "./lease.ts";
-import { loadPattern, type Pattern } from "./pattern.ts";
+import type { Pattern } from "./pattern.ts";
 import { causeOf, identityOf, playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
 import { playRun, type Rest, type RunHandle, Suspended } from "./run.ts";
 import type { RunRecord } from "./schema.ts";
@@ -178,7 +179,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
 
   async function goOn(entries: readonly RunEntry[]): Promise<void> {
     const started = entries[0] as StartedEntry;
-    const pattern = await loadPattern(context, started.pattern, started.commit).catch((error: unknown) => stepErrorOf(error));
+    const pattern = await pinnedPattern(context, started.pattern, started).catch((error: unknown) => stepErrorOf(error));
     if ("code" in pattern) {
       if (errorTable[pattern.code].retryable || pattern.code === "INTERNAL") throw new CodedError(pattern.code, pattern.message);
       // The pattern is gone, together with the history that it was pinned to.

@@ -1,5 +1,6 @@
 /** What is written about a run: the entries of its journal, and the events that tell of it. */
 import type { MessageMeta } from "../../daemon/module.ts";
+import type { Reference } from "./contents.ts";
 import type { Recorded, StepError, StepsEntry } from "./interpreter/journal.ts";
 import type { Limits } from "./interpreter/limits.ts";
 import type { EndState, Interpreter, Lineage, PassedJudgement, RunRecord, UnverifiedClaim, Usage } from "./schema.ts";
@@ -19,6 +20,8 @@ export interface StartedEntry {
   readonly pattern: string;
   readonly version: string;
   readonly commit: string;
+  /** The pattern itself. */
+  readonly definition: Reference;
   /** The block of logic that is played; absent = `strategy`. */
   readonly logic?: string;
   readonly interpreter: Interpreter;

@@ -6,13 +6,14 @@ import { createActivity } from "./activity.ts";
 import { startClock } from "./clock.ts";
 import { assertSize } from "./contents.ts";
 import { daemonEffects } from "./daemon-effects.ts";
+import { pinnedPattern } from "./definition.ts";
 import { inquirer } from "./inquire.ts";
 import { play } from "./interpreter/interpreter.ts";
 import { createJournal, RunLost, stepErrorOf } from "./interpreter/journal.ts";
 import { limitExceeded } from "./interpreter/limits.ts";
 import type { Doing } from "./interpreter/steps.ts";
 import type { Journals } from "./journals.ts";
-import { loadPattern, type Pattern } from "./pattern.ts";
+import type { Pattern } from "./pattern.ts";
 import { type EndedEntry, playedOf, type RunEntry, type StartedEntry } from "./record.ts";
 import type { DoingNow, Usage } from "./schema.ts";
 import { openClaims } from "./thinking/claims.ts";
@@ -142,7 +143,7 @@ export function playRun({
       strategy: pattern.strategy,
       effects: thinks ? withJudge(effects, shared) : effects,
       expressions: context.expressions,
-      patterns: (name) => loadPattern(context, name, started.commit),
+      patterns: (name, definition) => pinnedPattern(context, name, { commit: started.commit, definition }),
       thinks,
       onJudgement: ({ position: { line }, text }) => judgements.set(line, { line, text }),
     });

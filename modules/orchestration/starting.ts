@@ -2,10 +2,11 @@
 import { intersect } from "../../daemon/capabilities.ts";
 import { CodedError } from "../../daemon/errors.ts";
 import type { Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
+import { pinnedPattern } from "./definition.ts";
 import type { StepsEntry } from "./interpreter/journal.ts";
 import { defaultLimits, type Limits, limitExceeded, thinkingLimits } from "./interpreter/limits.ts";
 import type { Journals } from "./journals.ts";
-import { assertPlayable, loadPattern, type Pattern } from "./pattern.ts";
+import { assertPlayable, type Pattern } from "./pattern.ts";
 import type { OpenRun, Playing } from "./playing.ts";
 import { type RunEntry, recordOf, type StartedEntry } from "./record.ts";
 import { stepsBefore } from "./rerun.ts";
@@ -28,7 +29,7 @@ export interface StartingOptions {
 export function createStarting({ context, journals, playing }: StartingOptions): Starting {
   async function start(request: StartRequest, caller: Caller, meta: MessageMeta): Promise<StartedRun> {
     const { agent_id, name, model, logic, interpreter, inputs = {} } = request;
-    const pattern = await loadPattern(context, request.pattern);
+    const pattern = await pinnedPattern(context, request.pattern, { logic });
     assertPlayable(pattern);
     const profile = request.profile === undefined ? undefined : await profileCapabilities(context, request.profile);
     const parent = parentOf(caller, meta);
@@ -49,6 +50,7 @@ export function createStarting({ context, journals, playing }: StartingOptions):
         pattern: pattern.name,
         version: pattern.version as string,
         commit: pattern.commit as string,
+        definition: pattern.definition,
         ...(logic && { logic }),
         interpreter,
         ...(model && { model }),
@@ -66,7 +68,7 @@ export function createStarting({ context, journals, playing }: StartingOptions):
     const { agent_id: _, parent_run: __, ...same } = entries[0] as StartedEntry;
     const at = new Date().toISOString();
     return begin(
-      await loadPattern(context, same.pattern, same.commit),
+      await pinnedPattern(context, same.pattern, same),
       {
         ...same,
         at,

@@ -1,5 +1,6 @@
 /** Patterns within patterns: INCLUDE and COMBINE. */
 import { CodedError } from "../../../daemon/errors.ts";
+import type { Reference } from "../contents.ts";
 import { assertPlayable, type Pattern } from "../pattern.ts";
 import { text } from "./fit.ts";
 import { Returned } from "./listeners.ts";
@@ -45,12 +46,13 @@ async function include(name: string, at: Place): Promise<unknown> {
 async function load(name: string, at: Place): Promise<Pattern> {
   const { patterns } = at.run.options;
   let pattern: Pattern | undefined;
-  await at.run.steps.value(at.strand.thread, at.line, async () => {
-    pattern = await patterns(name);
-    assertPlayable(pattern);
-    return { pattern: name, version: pattern.version, commit: pattern.commit };
+  const noted = await at.run.steps.value(at.strand.thread, at.line, async () => {
+    const found = await patterns(name);
+    assertPlayable(found);
+    pattern = found;
+    return { pattern: name, version: found.version, commit: found.commit, definition: found.definition };
   });
-  return pattern ?? patterns(name);
+  return pattern ?? patterns(name, (noted as { definition?: Reference }).definition);
 }
 
 const refused = (message: string, chain: readonly string[], line: number) => new CodedError("PATTERN_INVALID", message, { chain, line });

@@ -10,6 +10,7 @@
  */
 import { setImmediate as yieldToOthers } from "node:timers/promises";
 import type { Expressions } from "../../../daemon/module.ts";
+import type { Reference } from "../contents.ts";
 import type { Judgement, Statement, Strategy } from "../language/ast.ts";
 import type { State } from "../language/direct.ts";
 import type { Pattern } from "../pattern.ts";
@@ -33,7 +34,7 @@ export interface Play extends StepsOptions {
   /** The name of the pattern. */
   readonly name?: string;
   /** Another pattern, as it is at the run's commit. @throws CodedError COMPOSITION_NOT_FOUND, PATTERN_INVALID */
-  readonly patterns: (name: string) => Promise<Pattern>;
+  readonly patterns: (name: string, definition?: Reference) => Promise<Pattern & { readonly definition?: Reference }>;
   /** Judgement points and conditions in prose are effects, since somebody answers them. */
   readonly thinks?: boolean;
   /** Called at each judgement point, and each condition in prose, that is passed since nobody thinks. */

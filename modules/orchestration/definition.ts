@@ -1,0 +1,67 @@
+/**
+ * What a run plays, kept by hash: so it goes on as it began where the pattern, or its whole repository, is gone; also in a daemon
+ * that never had it (invariant 6).
+ */
+import { createHash } from "node:crypto";
+import type { ModuleContext, ObjectStore } from "../../daemon/module.ts";
+import type { Reference } from "./contents.ts";
+import { type Composition, type Pattern, patternFrom, renderPattern } from "./pattern.ts";
+
+export interface PinnedPattern extends Pattern {
+  readonly definition: Reference;
+}
+
+export interface PinOptions {
+  /** Default: the present one. */
+  readonly commit?: string | undefined;
+  readonly logic?: string | undefined;
+  /** As it was pinned before. */
+  readonly definition?: Reference | undefined;
+}
+
+/** Definitions that this process has stored or read. */
+const known = new WeakMap<ObjectStore, Map<string, Composition>>();
+const rememberedDefinitions = 200;
+
+/** @throws CodedError COMPOSITION_NOT_FOUND, PATTERN_INVALID */
+export async function pinnedPattern(context: ModuleContext, name: string, options: PinOptions = {}): Promise<PinnedPattern> {
+  const { commit, logic, definition } = options;
+  const kept = definition && (await read(context, definition));
+  if (definition !== undefined && kept !== undefined) return { ...patternFrom(kept, logic), definition };
+  const { type, version, data, ...found } = await renderPattern(context, name, commit);
+  const composition = { name: found.name, type, version, commit: found.commit, data };
+  const pattern = patternFrom(composition, logic);
+  return { ...pattern, definition: await store(context, composition) };
+}
+
+async function store({ objects }: ModuleContext, composition: Composition): Promise<Reference> {
+  const bytes = Buffer.from(JSON.stringify(composition));
+  const hash = createHash("sha256").update(bytes).digest("hex");
+  if (!knownIn(objects).has(hash)) {
+    await objects.put(bytes);
+    remember(objects, hash, composition);
+  }
+  return { $object: hash, bytes: bytes.length };
+}
+
+async function read({ objects }: ModuleContext, { $object }: Reference): Promise<Composition | undefined> {
+  const remembered = knownIn(objects).get($object);
+  if (remembered !== undefined) return remembered;
+  const bytes = await objects.get($object);
+  if (bytes === undefined) return undefined;
+  const composition = JSON.parse(Buffer.from(bytes).toString()) as Composition;
+  remember(objects, $object, composition);
+  return composition;
+}
+
+function knownIn(objects: ObjectStore): Map<string, Composition> {
+  const found = known.get(objects) ?? new Map<string, Composition>();
+  known.set(objects, found);
+  return found;
+}
+
+function remember(objects: ObjectStore, hash: string, composition: Composition): void {
+  const all = knownIn(objects);
+  all.set(hash, composition);
+  if (all.size > rememberedDefinitions) all.delete(all.keys().next().value as string);
+}
