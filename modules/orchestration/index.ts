@@ -19,6 +19,7 @@ import {
   unverifiedClaim,
   usage,
 } from "./schema.ts";
+import { crystallize, crystallizeReply, crystallizeRequest } from "./thinking/crystallize.ts";
 import { assertModel } from "./thinking/thinker.ts";
 
 const command = commandsOf<Runs>();
@@ -118,6 +119,14 @@ export default defineModule<Runs>({
         if (pattern === undefined && content !== undefined) return explain(patternOf(content));
         throw new CodedError("REQUEST_INVALID", "orchestration:explain: expected either pattern or content");
       },
+    }),
+    "orchestration:crystallize": command({
+      description:
+        "Proposes a fork in which judgement points that were decided the same way often enough are statements, with the evidence. It changes nothing.",
+      reads: true,
+      input: crystallizeRequest,
+      output: crystallizeReply,
+      handle: (request, { context }) => crystallize(context, request),
     }),
   },
   events: {

@@ -35,6 +35,7 @@ test("the router knows which commands of the modules only read", async () => {
   for (const module of await discoverModules(join(projectFolder, "modules"))) router.declare(module);
   const reads = router.names().filter((name) => router.isRead(name));
   assert.deepEqual(reads.sort(), [
+    "agent:discover",
     "agent:info",
     "agent:list",
     "approval:info",
@@ -52,6 +53,8 @@ test("the router knows which commands of the modules only read", async () => {
     "event:query",
     "event:trace",
     "experiment:status",
+    "model:list",
+    "orchestration:crystallize",
     "orchestration:explain",
     "orchestration:journal",
     "orchestration:list",
