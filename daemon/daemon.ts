@@ -22,6 +22,7 @@ import type { Module } from "./module.ts";
 import { contextFor, type SharedServices } from "./module-context.ts";
 import { discoverModules, startModules } from "./module-host.ts";
 import { matches } from "./names.ts";
+import { openAgentNetwork } from "./nats/agent-protocol/network.ts";
 import { serveCommands } from "./nats/command-service.ts";
 import { connectTo, type Server, startServer } from "./nats/connection.ts";
 import { openObjectStore } from "./nats/object-store.ts";
@@ -134,6 +135,7 @@ async function assemble(
     expressions,
     repository,
     journal: openRunJournal({ publisher: journalPublisher, manager, subjects, seal }),
+    agentNetwork: openAgentNetwork({ nats, subjects, version: packageVersion, log }),
     log,
     signal: stopping.signal,
     data: config.data,

@@ -90,6 +90,7 @@ export const errorTable = {
     retryable: false,
     meaning: "The agent has neither a model nor a rule to answer this message with.",
   },
+  AGENT_UNREACHABLE: { status: 503, retryable: true, meaning: "No agent answers at this subject, or it fell silent." },
   APPROVAL_NOT_FOUND: { status: 404, retryable: false, meaning: "No request for approval has this id." },
   APPROVAL_REQUIRED: {
     status: 403,

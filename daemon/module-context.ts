@@ -7,7 +7,17 @@ import { consequenceOf } from "./events/envelope.ts";
 import type { EventBus } from "./events/event-bus.ts";
 import type { EventLog } from "./events/event-log.ts";
 import { newId } from "./events/ids.ts";
-import type { Caller, Expressions, Module, ModuleContext, ObjectStore, Repository, RunJournal, StateStore } from "./module.ts";
+import type {
+  AgentNetwork,
+  Caller,
+  Expressions,
+  Module,
+  ModuleContext,
+  ObjectStore,
+  Repository,
+  RunJournal,
+  StateStore,
+} from "./module.ts";
 import { ModuleError } from "./module-host.ts";
 import { isOwnFile } from "./own-files.ts";
 import type { Router } from "./router.ts";
@@ -21,6 +31,7 @@ export interface SharedServices {
   readonly expressions: Expressions;
   readonly repository: Repository;
   readonly journal: RunJournal;
+  readonly agentNetwork: AgentNetwork;
   readonly log: Logger;
   readonly signal: AbortSignal;
   /** The data folder. */
@@ -63,6 +74,7 @@ export function contextFor(module: Module, shared: SharedServices): ModuleContex
     describeCommands: () => router.describe(),
     isRead: (name) => router.isRead(name),
     setAgentCapabilities: (agent, capabilities, approval) => router.setAgentCapabilities(agent, capabilities, approval),
+    agentNetwork: shared.agentNetwork,
     guard: (guard) => router.guard(guard),
     onDenied: (observe) => router.onDenied(observe),
     project: (options) => shared.eventLog.project(options, signal),

@@ -285,6 +285,53 @@ export interface Expressions {
   evaluate(expression: string, input: unknown, bindings?: Record<string, unknown>): Promise<unknown>;
 }
 
+/** One of our agents, as others see it. */
+export interface HostedAgent {
+  readonly id: string;
+  readonly description: string;
+  readonly state: string;
+}
+
+/** The answer to a prompt, part by part. */
+export interface PromptStream {
+  readonly signal: AbortSignal;
+  say(text: string): void;
+  /** Asks whoever prompted. */
+  ask(question: string): Promise<string>;
+}
+
+/** What the network asks of the module that knows our agents. */
+export interface AgentHost {
+  list(): Iterable<HostedAgent>;
+  find(id: string): HostedAgent | undefined;
+  /** Resolves when all was said. @throws CodedError why there is no answer */
+  answer(agent: HostedAgent, prompt: string, stream: PromptStream): Promise<void>;
+}
+
+/** An agent that is not ours. */
+export interface ForeignAgent {
+  readonly agent: string;
+  readonly owner: string;
+  readonly name: string;
+  readonly description: string;
+  /** Where it takes prompts. */
+  readonly subject: string;
+}
+
+/** Agents that speak the Synadia Agent Protocol on this NATS: ours to others, and others to ours. */
+export interface AgentNetwork {
+  /** Makes our agents reachable until it is disposed of; a new agent may be announced at once. */
+  serve(host: AgentHost): AsyncDisposable & { announce(agent: HostedAgent): void };
+  /** The agents, not ours, that answer at present; takes up to two seconds. */
+  discover(signal: AbortSignal): Promise<ForeignAgent[]>;
+  /**
+   * @param onQuery answers what the agent asks meanwhile
+   * @returns all that the agent said
+   * @throws CodedError AGENT_UNREACHABLE, AGENT_CANNOT_ANSWER, NAME_INVALID; the signal's reason
+   */
+  prompt(subject: string, prompt: string, options: { signal: AbortSignal; onQuery(question: string): Promise<string> }): Promise<string>;
+}
+
 /** Everything a module may use of the daemon. */
 export interface ModuleContext {
   readonly log: Logger;
@@ -321,6 +368,7 @@ export interface ModuleContext {
    * @param approval what of it a human has to approve at each use
    */
   setAgentCapabilities(agent: string, capabilities: readonly string[] | undefined, approval?: readonly string[]): void;
+  readonly agentNetwork: AgentNetwork;
   /** Has the guard asked before each use of what a human has to approve. One module does. */
   guard(guard: Guard): void;
   /** Has the observer told of each attempt of an agent that its capabilities do not cover. One module does. */

@@ -49,13 +49,15 @@ const changingRequests = [
 
 /** A client calls every command, reads all events and uses subjects of its own, but writes events through `event:emit` alone. */
 export function clientPermissions(subjects: Subjects, modules: readonly Served[]): Permissions {
-  const { streams, captured } = subjects;
+  const { streams, captured, agents } = subjects;
   const secretStream = `KV_${subjects.secretBucket}`;
   return {
     publish: {
       allow: [">"],
       deny: [
         ...Object.values(captured),
+        // Nobody else is alive in the name of our agents, or answers for them.
+        agents.heartbeats,
         "$KV.>",
         "$O.>",
         ...changingRequests,
@@ -77,6 +79,8 @@ export function clientPermissions(subjects: Subjects, modules: readonly Served[]
       deny: [
         // Commands are answered, and the daemon's replies and state seen, by the daemon alone.
         ...modules.flatMap(({ commands }) => Object.keys(commands).map((name) => subjects.command(name))),
+        agents.prompts,
+        agents.statuses,
         `${ownInbox}.>`,
         "$KV.>",
       ],

@@ -25,14 +25,38 @@ export interface Subjects {
   bucket(module: string): string;
   /** The bucket with the installation's secret, which clients may not read. */
   readonly secretBucket: string;
+  /** Where our agents answer others, by the Synadia Agent Protocol, and where those answer. */
+  readonly agents: AgentSubjects;
   /** May a reply to a request go there? A reply is sent with the daemon's rights, so not into its own streams. */
   isReplySubject(subject: string): boolean;
 }
+
+/** `agents.VERB.AGENT.OWNER.NAME`; ours are `reprise`, owned by the prefix or `local`, and named by their ids. */
+export interface AgentSubjects {
+  readonly owner: string;
+  /** All of ours at once. */
+  readonly prompts: string;
+  readonly statuses: string;
+  readonly heartbeats: string;
+  prompt(id: string): string;
+  status(id: string): string;
+  heartbeat(id: string): string;
+  /** Id of the agent that a subject is about. */
+  idIn(subject: string): string;
+  /** Where services are asked what they are: of all, of agents, of one agent. */
+  control(verb: "PING" | "INFO" | "STATS"): readonly string[];
+  /** May a prompt to an agent that is not ours go there? */
+  isForeignPrompt(subject: string): boolean;
+}
+
+/** How our agents call themselves. */
+export const agentKind = "reprise";
 
 /** The daemon's own inboxes; its clients may not listen there. */
 export const ownInbox = "_INBOX_reprise";
 
 const streamHeads = ["event.", "run.", "schedule.", "dead."];
+const foreignPrompt = /^agents\.prompt(?:\.[^.*>$\s][^.*>\s]*){3}$/;
 const prefixGrammar = /^[a-z][a-z0-9_-]{0,31}$/;
 
 /** @throws CodedError NAME_INVALID for an unusable prefix */
@@ -57,6 +81,23 @@ export function subjectsFor(prefix = ""): Subjects {
     dead: (module) => `${dotted}dead.${module}`,
     bucket,
     secretBucket: bucket("reprise_secret"),
+    agents: agentSubjects(prefix === "" ? "local" : prefix),
     isReplySubject: (subject) => !subject.startsWith("$") && !streamHeads.some((head) => subject.startsWith(`${dotted}${head}`)),
+  };
+}
+
+function agentSubjects(owner: string): AgentSubjects {
+  const subject = (verb: string, id: string) => `agents.${verb}.${agentKind}.${owner}.${id}`;
+  return {
+    owner,
+    prompts: subject("prompt", "*"),
+    statuses: subject("status", "*"),
+    heartbeats: subject("hb", "*"),
+    prompt: (id) => subject("prompt", id),
+    status: (id) => subject("status", id),
+    heartbeat: (id) => subject("hb", id),
+    idIn: (text) => text.slice(text.lastIndexOf(".") + 1),
+    control: (verb) => [`$SRV.${verb}`, `$SRV.${verb}.agents`, `$SRV.${verb}.agents.*`],
+    isForeignPrompt: (text) => foreignPrompt.test(text) && !text.startsWith(subject("prompt", "")),
   };
 }

@@ -1,9 +1,22 @@
 /** What the parts of the module share, and how an event of an agent is told. */
-import type { Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
+import type { Caller, MessageMeta, ModuleContext, PromptStream } from "../../daemon/module.ts";
 import type { Profiles } from "./profile.ts";
 import type { AgentRecord, Registry } from "./registry.ts";
 import type { Message } from "./wire.ts";
 import type { Workers } from "./workers.ts";
+
+/** The events of the domain `approval`, as far as they are used here. */
+export interface Approval {
+  readonly id: string;
+  readonly state: string;
+  readonly hash: string;
+  readonly agent_id?: string;
+  readonly for?: string;
+  readonly action: { readonly ask?: string };
+  readonly options?: readonly unknown[];
+  readonly decision?: string;
+  readonly option?: unknown;
+}
 
 /** The module's state. */
 export interface Home extends AsyncDisposable {
@@ -15,6 +28,10 @@ export interface Home extends AsyncDisposable {
   readonly expected: Map<string, number>;
   /** Those who wait for the reply to a message. */
   readonly replies: Map<string, (reply: Message) => void>;
+  /** Whoever prompted an agent last over the network, and waits. */
+  readonly prompts: Map<string, PromptStream>;
+  /** Those who wait for a human's decision, by its request. */
+  readonly decisions: Map<string, (approval: Approval) => void>;
   /** Aborted when the module stops. */
   readonly stopping: AbortSignal;
 }

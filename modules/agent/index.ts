@@ -2,7 +2,7 @@
  * The domain `agent`: who plays patterns and who works for them, what each may do, what they say to each other, and how it went.
  *
  * Reading order: wire (requests and events), registry (what is known), spawn, messages, workers and think (how messages are
- * answered), lifecycle, activity.
+ * answered), lifecycle, activity, network (agents of others' making).
  */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
@@ -11,6 +11,7 @@ import { activityOf } from "./activity.ts";
 import { aboutOf, type Home, placeOf } from "./home.ts";
 import { assertMayDirect, endChildren, finish, reachedBy, setPaused, terminate } from "./lifecycle.ts";
 import { answer, broadcast, send } from "./messages.ts";
+import { askHuman, hostedOf, hostOf, onDecided, onRequested } from "./network.ts";
 import { Profiles } from "./profile.ts";
 import { type AgentRecord, isLiving, Registry } from "./registry.ts";
 import { settle, spawn } from "./spawn.ts";
@@ -97,6 +98,16 @@ export default defineModule<Home>({
         return { terminated: await terminate(home, found, placeOf(meta, agent_id), reason) };
       },
     }),
+    "agent:discover": command({
+      description:
+        "Finds agents of others' making on this NATS, by the Synadia Agent Protocol; a profile with their subject makes them workers.",
+      reads: true,
+      input: z.strictObject({}),
+      output: z.object({
+        agents: z.array(z.object({ agent: z.string(), owner: z.string(), name: z.string(), description: z.string(), subject: z.string() })),
+      }),
+      handle: async (_, { context, signal }) => ({ agents: await context.agentNetwork.discover(signal) }),
+    }),
     "agent:report_claim": command({
       description: "Notes that a model claims something which no event shows. Interpreters alone report it.",
       input: wire.claimReport,
@@ -122,6 +133,10 @@ export default defineModule<Home>({
     "orchestration:completed": (event, call) => onRunEnded("completed", event, call),
     "orchestration:failed": (event, call) => onRunEnded("failed", event, call),
     "orchestration:cancelled": (event, call) => onRunEnded("cancelled", event, call),
+    "approval:requested": (event, { state }) => onRequested(state, event),
+    "approval:decided": (event, { state }) => onDecided(state, event),
+    "approval:expired": (event, { state }) => onDecided(state, event),
+    "approval:withdrawn": (event, { state }) => onDecided(state, event),
   },
   async start(context): Promise<Home> {
     const registry = await Registry.open(context);
@@ -130,7 +145,13 @@ export default defineModule<Home>({
     const workers = new Workers({
       context,
       registry,
-      think: (agent, message, signal) => think({ context, profiles }, agent, message, signal),
+      think: (agent, message, signal) =>
+        think(
+          { context, profiles, ask: (one, asked, question, until) => askHuman(home, one, asked, question, until) },
+          agent,
+          message,
+          signal,
+        ),
       reply: (message, content) => answer(home, message, content),
     });
     const home: Home = {
@@ -140,9 +161,12 @@ export default defineModule<Home>({
       workers,
       expected: new Map(),
       replies: new Map(),
+      prompts: new Map(),
+      decisions: new Map(),
       stopping: stopping.signal,
       async [Symbol.asyncDispose]() {
         stopping.abort();
+        await network[Symbol.asyncDispose]();
         await Promise.all([settled, workers[Symbol.asyncDispose]()]);
         await registry[Symbol.asyncDispose]();
       },
@@ -151,6 +175,8 @@ export default defineModule<Home>({
     registry.onMessage = ({ to }) => workers.wake(to);
     for (const agent_id of registry.pending.keys()) workers.wake(agent_id);
     const settled = settle(home);
+    const network = context.agentNetwork.serve(hostOf(home));
+    registry.onSpawned = (one) => network.announce(hostedOf(one));
     return home;
   },
 });

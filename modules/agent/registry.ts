@@ -38,6 +38,8 @@ export class Registry implements AsyncDisposable {
   readonly pending = new Map<string, Map<string, Pending>>();
   /** Called for each message that an agent has to answer, after the start. */
   onMessage: (message: Pending) => void = () => {};
+  /** Called for each agent that comes to be, after the start. */
+  onSpawned: (agent: AgentRecord) => void = () => {};
   readonly #context: ModuleContext;
   readonly #shelf: Shelf;
   readonly #children = new Map<string, Set<string>>();
@@ -112,9 +114,13 @@ export class Registry implements AsyncDisposable {
   /** Applies an event of this daemon before the log delivers it. */
   apply(change: Change, place: Omit<MessageMeta, "id">): void {
     const { agent_id } = change.data as { agent_id?: string };
-    const known = agent_id === undefined ? undefined : this.agents.get(agent_id);
+    if (agent_id === undefined) return;
+    const known = this.agents.get(agent_id);
     if (change.type === "agent:spawned") {
-      if (known === undefined) this.#place({ ...(change.data as Agent), place, seq: change.seq, charged: 0 });
+      if (known !== undefined) return;
+      const spawned = { ...(change.data as Agent), place, seq: change.seq, charged: 0 };
+      this.#place(spawned);
+      if (this.#isLive) this.onSpawned(spawned);
     } else if (known !== undefined && known.seq < change.seq) {
       const changed = changedBy(known, change);
       if (changed !== undefined) this.#place({ ...changed, seq: change.seq });

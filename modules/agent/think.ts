@@ -8,6 +8,8 @@ import type { AgentRecord, Pending } from "./registry.ts";
 export interface Thinking {
   readonly context: ModuleContext;
   readonly profiles: Profiles;
+  /** Has a human answer what an agent of another's making asks. */
+  ask(agent: AgentRecord, asked: Pending, question: string, signal: AbortSignal): Promise<string>;
 }
 
 /** What a model answers. All of it is text, since not every provider takes values of any type; JSON in it is read as JSON. */
@@ -30,14 +32,19 @@ const answerSchema = {
   additionalProperties: false,
 };
 
+/** Milliseconds that an agent of another's making may take. */
+const longestAnswer = 600_000;
+
 interface Thought {
   readonly reply?: unknown;
   readonly events: readonly { readonly event: string; readonly data?: unknown }[];
 }
 
 /** @throws CodedError AGENT_CANNOT_ANSWER, RUN_LIMIT_EXCEEDED, what the model or an event met with */
-export async function think({ context, profiles }: Thinking, agent: AgentRecord, asked: Pending, signal: AbortSignal): Promise<Answer> {
+export async function think(thinking: Thinking, agent: AgentRecord, asked: Pending, signal: AbortSignal): Promise<Answer> {
+  const { context, profiles } = thinking;
   const profile = await profiles.of(agent);
+  if (profile.protocol === "agents") return { message: await byOther(thinking, agent, profile, asked, signal) };
   const ruled = await byRules(context, agent, profile.answers ?? [], asked);
   if (ruled !== undefined) {
     await emitAll(context, agent, asked, ruled.events);
@@ -60,6 +67,20 @@ async function byRules(context: ModuleContext, agent: AgentRecord, rules: readon
     return { reply: await evaluate(reply), events };
   }
   return undefined;
+}
+
+/** An agent of another's making does the work. */
+async function byOther({ context, ask }: Thinking, agent: AgentRecord, { subject }: Profile, asked: Pending, signal: AbortSignal) {
+  if (subject === undefined) {
+    throw new CodedError("AGENT_CANNOT_ANSWER", `The profile ${agent.profile} says \`protocol: agents\`, and not at which \`subject\`.`, {
+      agent_id: agent.agent_id,
+    });
+  }
+  let questions = 0;
+  return context.agentNetwork.prompt(subject, textOf(asked.message), {
+    signal: AbortSignal.any([signal, AbortSignal.timeout(longestAnswer)]),
+    onQuery: (question) => ask(agent, { ...asked, message_id: `${asked.message_id}/question-${++questions}` }, question, signal),
+  });
 }
 
 interface Generated {

@@ -74,6 +74,9 @@ export default defineModule<Approvals>({
     "orchestration:completed": ({ data }, { state, meta }) => withdraw(state, data as { run_id: string }, meta),
     "orchestration:failed": ({ data }, { state, meta }) => withdraw(state, data as { run_id: string }, meta),
     "orchestration:cancelled": ({ data }, { state, meta }) => withdraw(state, data as { run_id: string }, meta),
+    "agent:completed": ({ data }, { state, meta }) => withdraw(state, data as { agent_id: string }, meta),
+    "agent:failed": ({ data }, { state, meta }) => withdraw(state, data as { agent_id: string }, meta),
+    "agent:terminated": ({ data }, { state, meta }) => withdraw(state, data as { agent_id: string }, meta),
   },
   async start(context): Promise<Approvals> {
     const register = await Register.open(context);

@@ -98,10 +98,13 @@ export async function expire(approvals: Approvals, id: string, meta: MessageMeta
   });
 }
 
-/** What an ended run asked for is not needed any more. */
-export async function withdraw(approvals: Approvals, { run_id }: { run_id: string }, meta: MessageMeta): Promise<void> {
+/** What a run or an agent that has ended asked for is not needed any more. */
+export async function withdraw(approvals: Approvals, ended: { run_id?: string; agent_id?: string }, meta: MessageMeta): Promise<void> {
+  const { run_id, agent_id } = ended;
   for (const asked of approvals.register.pending()) {
-    if (asked.run_id !== run_id) continue;
+    // The end of an agent's other runs is not its own.
+    const asker = asked.run_id === undefined ? { of: asked.agent_id, ended: agent_id } : { of: asked.run_id, ended: run_id };
+    if (asker.of === undefined || asker.of !== asker.ended) continue;
     await end(approvals, { ...asked, state: "withdrawn" }, "approval:withdrawn", meta).catch((error: unknown) => {
       if (!(error instanceof CodedError) || error.code !== "APPROVAL_DECIDED") throw error;
     });

@@ -41,6 +41,20 @@ const played =
 const patternOf = (name: string, strategy: string) =>
   `name: ${name}\ntype: orchestration\nversion: 1.0.0\norchestration_logic:\n  strategy: |\n${strategy.replaceAll(/^/gm, "    ")}\n`;
 
+/** The error with which an agent of this profile answers a message. */
+async function replied(ask: TestDaemon["ask"], profile: string): Promise<string | undefined> {
+  const { agent_id } = await ask<{ agent_id: string }>("agent:spawn", { profile });
+  const { message_id } = await ask<{ message_id: string }>("agent:send", { to: agent_id, message: "?" });
+  const reply = async () => {
+    const { events } = await ask<{ events: { data: { in_reply_to?: string; error?: { code: string } } }[] }>("event:query", {
+      types: ["agent:message_sent"],
+      limit: 1000,
+    });
+    return events.find(({ data }) => data.in_reply_to === message_id);
+  };
+  return (await until(reply, "the reply")).data.error?.code;
+}
+
 /** An agent that may list rules with a human's approval: asks for them, and decides in the human's place. */
 async function careful({ ask, codeOf }: TestDaemon) {
   const name = `careful-${performance.now()}`.replace(".", "-");
@@ -113,17 +127,11 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
     await ask("agent:terminate", { agent_id });
     return codeOf("agent:send", { to: agent_id, message: "?" });
   },
-  async AGENT_CANNOT_ANSWER({ ask }) {
-    const { agent_id } = await ask<{ agent_id: string }>("agent:spawn", { profile: "base_multi_agent" });
-    const { message_id } = await ask<{ message_id: string }>("agent:send", { to: agent_id, message: "?" });
-    const reply = async () => {
-      const { events } = await ask<{ events: { data: { in_reply_to?: string; error?: { code: string } } }[] }>("event:query", {
-        types: ["agent:message_sent"],
-        limit: 1000,
-      });
-      return events.find(({ data }) => data.in_reply_to === message_id);
-    };
-    return (await until(reply, "the reply")).data.error?.code;
+  AGENT_CANNOT_ANSWER: ({ ask }) => replied(ask, "base_multi_agent"),
+  async AGENT_UNREACHABLE({ ask }) {
+    const content = "name: away\ntype: profile\nversion: 1.0.0\nprotocol: agents\nsubject: agents.prompt.nobody.is.here\n";
+    await ask("composition:create", { type: "profile", name: "away", content });
+    return replied(ask, "away");
   },
   APPROVAL_NOT_FOUND: asked("approval:info", { id: "nobody" }),
   APPROVAL_REQUIRED: async (daemon) => (await careful(daemon)).ask(),

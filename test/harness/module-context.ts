@@ -14,6 +14,7 @@ import type { EventQuery, Events } from "../../daemon/events/contract.ts";
 import { consequenceOf } from "../../daemon/events/envelope.ts";
 import { openRepository } from "../../daemon/git/repository.ts";
 import type {
+  AgentNetwork,
   Call,
   Caller,
   Expressions,
@@ -42,6 +43,8 @@ export interface TestOptions {
   readonly objects?: ObjectStore;
   /** What the module uses of the event bus itself. */
   readonly events?: Partial<Events>;
+  /** Default: one on which nobody is. */
+  readonly agentNetwork?: AgentNetwork;
   /** The repository's folder; default: a temporary one that is removed at the end. */
   readonly folder?: string;
   /** The module's database; default: one in memory. */
@@ -120,6 +123,7 @@ export async function startModule<State extends AsyncDisposable>(
     isCommand: (name) => module.commands[name] !== undefined || options.handlers?.[name] !== undefined,
     describeCommands: () => [],
     isRead: (name) => module.commands[name]?.reads === true || options.reads?.includes(name) === true,
+    agentNetwork: options.agentNetwork ?? noNetwork,
     guard: () => {},
     onDenied: () => {},
     setAgentCapabilities(agent, capabilities) {
@@ -166,6 +170,14 @@ export async function startModule<State extends AsyncDisposable>(
 
   return { context, state, log, folder, agents, call, publish, [Symbol.asyncDispose]: () => cleanup.disposeAsync() };
 }
+
+const noNetwork: AgentNetwork = {
+  serve: () => ({ announce: () => {}, [Symbol.asyncDispose]: async () => {} }),
+  discover: async () => [],
+  prompt: async (subject) => {
+    throw new CodedError("AGENT_UNREACHABLE", `nobody is at ${subject}`, { subject });
+  },
+};
 
 let lastTime = 0;
 
