@@ -17,6 +17,8 @@ export interface GitOptions {
   readonly signal?: AbortSignal;
   /** Leaves the processor to others. */
   readonly background?: boolean;
+  /** What it reads from its standard input. */
+  readonly input?: string;
 }
 
 /** Runs git on a repository and gives what it prints. @throws Error with what it prints to stderr, or because there is no git */
@@ -30,17 +32,19 @@ export async function runGit(gitdir: string | undefined, parameters: readonly st
 export async function* streamGit(
   gitdir: string | undefined,
   parameters: readonly string[],
-  { signal, background }: GitOptions = {},
+  { signal, background, input }: GitOptions = {},
 ): AsyncIterable<Buffer> {
   const place = gitdir === undefined ? [] : [`--git-dir=${gitdir}`];
   const child = spawn("git", [...place, ...parameters], {
     env: environment(),
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     ...(signal && { signal }),
   });
   const ended = new Promise<number | null>((resolve, reject) => child.once("error", reject).once("close", resolve));
   ended.catch(() => undefined);
   if (background && child.pid !== undefined) lowerPriority(child.pid);
+  child.stdin.on("error", () => undefined); // it ended without reading all of it, and says why
+  child.stdin.end(input);
   let complaint = "";
   child.stderr.on("data", (text: Buffer) => {
     complaint = `${complaint}${text}`.slice(0, 2_000);
