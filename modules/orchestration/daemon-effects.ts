@@ -5,6 +5,7 @@ import type { ModuleContext } from "../../daemon/module.ts";
 import { openWaits, type RunInDaemon } from "./daemon-waits.ts";
 import type { Effect, Effects } from "./interpreter/effects.ts";
 import { causeOf } from "./record.ts";
+import { spentBy } from "./spent.ts";
 
 export function daemonEffects(about: RunInDaemon): Effects {
   const { context, run } = about;
@@ -86,7 +87,12 @@ export function daemonEffects(about: RunInDaemon): Effects {
 
   return {
     // A tool or command that is slow to notice the end of the run does not hold it up.
-    perform: (effect, step, signal) => untilAborted(perform(effect, step, signal), signal),
+    async perform(effect, step, signal, purse) {
+      const value = await untilAborted(perform(effect, step, signal), signal);
+      const spent = spentBy(effect, value);
+      if (spent !== undefined) purse.spend(spent);
+      return value;
+    },
     follow: waits.follow,
     isSelfRecording: ({ kind, ...effect }) =>
       kind === "emit" && !("delay" in effect) && !context.isCommand((effect as { event: string }).event),

@@ -66,6 +66,13 @@ const deniedIn = (run: string, count: number): Promise<string[]> =>
     return denied.length >= count && denied.map(({ data }) => (data as { target: string }).target);
   }, "the denied attempts");
 
+/** Decisions of a pattern, once so many are in git. */
+const decisionsOf = (pattern: string, count: number): Promise<Record<string, unknown>[]> =>
+  until(async () => {
+    const { decisions } = await daemon.ask<{ decisions: Record<string, unknown>[] }>("composition:decisions", { pattern });
+    return decisions.length >= count && decisions;
+  }, "the decisions");
+
 const judged = (fields: object): ModelAnswer => ({
   content: JSON.stringify({ reason: "It is plain.", decision: "so be it", confidence: 0.8, ...fields }),
 });
@@ -103,11 +110,33 @@ RETURN {song, mood}`,
     ]);
     assert.equal(asked.length, 3);
     assert.ok(run.usage.tokens > 0 && run.usage.cost > 0);
-    const { decisions } = await daemon.ask<{ decisions: Record<string, unknown>[] }>("composition:decisions", { pattern: run.name });
+    const decisions = await decisionsOf(run.name, 3);
     assert.deepEqual(
       decisions.map(({ decision, reason, confidence, run: by }) => [decision, reason, confidence, by]),
       [1, 2, 3].map(() => ["so be it", "It is plain.", 0.8, run.run_id]),
     );
+  });
+});
+
+describe("decisions at judgement points", () => {
+  it("that are always the same crystallize into a fork, which asks nobody any more", async () => {
+    const strategy = 'STATE n = 1\nIF the weather is fine:\n  EMIT "test:sun"\nSay what the weather is.\nRETURN weather';
+    const answering: Answerer = (request) =>
+      /Decide whether the condition/.test(promptOf(request))
+        ? judged({ holds: true })
+        : judged({ set: [{ name: "weather", value: '"fine"' }], emit: [] });
+    const { name, ...first } = await play("hybrid", strategy, { answer: answering });
+    for (let count = 0; count < 2; count++) {
+      const { run_id } = await daemon.ask<{ run_id: string }>("orchestration:start", { pattern: name, interpreter: "hybrid" });
+      await daemon.ask("orchestration:status", { run_id, wait: 30 });
+    }
+    await decisionsOf(name, 6);
+    const { fork } = await daemon.ask<{ fork: { name: string } }>("orchestration:crystallize", { pattern: name, min_evidence: 3 });
+    await daemon.ask("composition:fork", fork);
+    answer = () => assert.fail("nothing is left to judge");
+    const { run_id } = await daemon.ask<{ run_id: string }>("orchestration:start", { pattern: fork.name, interpreter: "scripted" });
+    const again = await daemon.ask<Status>("orchestration:status", { run_id, wait: 30 });
+    assert.deepEqual([again.result, await eventsOf(run_id)], [first.result, await eventsOf(first.run_id)]);
   });
 });
 
@@ -167,6 +196,29 @@ describe("a model that misbehaves while it plays", () => {
     });
     assert.deepEqual([run.error?.code, run.error?.details.limit], ["RUN_LIMIT_EXCEEDED", "tokens"]);
     assert.equal(asked.length, 3, "the call that went over was the last");
+  });
+
+  it("pays for what its branches ask side by side, and none begins once the limit is reached", async () => {
+    const usage = { prompt_tokens: 9_000, completion_tokens: 1_000 };
+    const strategy = `PARALLEL MAX 20:\n${Array.from({ length: 20 }, (_, number) => `  Think of ${number}.`).join("\n")}`;
+    const run = await play("hybrid", strategy, {
+      request: { budget: { tokens: 45_000 } },
+      answer: () => ({ ...judged({ set: [], emit: [] }), usage }),
+    });
+    assert.deepEqual([run.error?.code, run.error?.details.limit], ["RUN_LIMIT_EXCEEDED", "tokens"]);
+    assert.ok(run.usage.tokens >= 45_000 && run.usage.tokens <= 55_000, `${run.usage.tokens} tokens: more than one call above the limit`);
+  });
+
+  it("asked by a statement is paid for by the run, too", async () => {
+    const run = await play(
+      "scripted",
+      'CALL "model:generate" WITH {prompt: "Hello?"} AS said\nEMIT "model:generate" WITH {prompt: "Again?"}\nRETURN said.text',
+      {
+        answer: () => ({ content: "Hello.", usage: { prompt_tokens: 500, completion_tokens: 100 } }),
+      },
+    );
+    assert.deepEqual([run.result, run.usage.tokens], ["Hello.", 1200]);
+    assert.ok(Math.abs(run.usage.cost - 2 * 0.0007) < 1e-9);
   });
 
   it("ends a run by talking on without acting", async () => {

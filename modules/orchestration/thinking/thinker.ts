@@ -3,6 +3,7 @@ import { CodedError } from "../../../daemon/errors.ts";
 import type { ModuleContext } from "../../../daemon/module.ts";
 import { nothing, type Purse, type Spend } from "../account.ts";
 import { causeOf, type StartedEntry } from "../record.ts";
+import { spendIn } from "../spent.ts";
 
 /** A turn of the conversation, as `model:generate` takes it. */
 export type Message =
@@ -79,11 +80,11 @@ export function openThinker(context: ModuleContext, run: StartedEntry): Thinker 
         // The run asks, not its agent: whether it may think was settled when it began.
         const cause = { ...causeOf(run), id: `${run.run_id}/${step}` };
         const reply = await context.call<Reply>("model:generate", { model, stream: true, ...request }, { cause, signal });
-        spent = spendOf(reply);
+        spent = spendIn(reply);
         return reply;
       } catch (error) {
         // An answer of no use was paid for, too.
-        if (error instanceof CodedError && error.code === "MODEL_ANSWER_INVALID") spent = spendOf(error.details as unknown as Reply);
+        if (error instanceof CodedError && error.code === "MODEL_ANSWER_INVALID") spent = spendIn(error.details);
         throw error;
       } finally {
         release(spent);
@@ -91,8 +92,6 @@ export function openThinker(context: ModuleContext, run: StartedEntry): Thinker 
     },
   };
 }
-
-const spendOf = ({ usage, cost = 0 }: Pick<Reply, "usage" | "cost">): Spend => ({ tokens: usage.input_tokens + usage.output_tokens, cost });
 
 /** Before a run begins that could not think. @throws CodedError MODEL_NOT_CONFIGURED */
 export async function assertModel(context: ModuleContext, model = defaultModel): Promise<void> {

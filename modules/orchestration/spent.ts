@@ -1,0 +1,26 @@
+/** What a statement took that asked a model, or ran a tool with a price. Pure. */
+import type { Spend } from "./account.ts";
+import type { Effect } from "./interpreter/effects.ts";
+
+const asksModel = "model:generate";
+
+/** @param value what the effect gave */
+export function spentBy(effect: Effect, value: unknown): Spend | undefined {
+  switch (effect.kind) {
+    case "call":
+    case "consider":
+      return effect.command === asksModel ? spendIn(value) : undefined;
+    case "emit":
+      return effect.event === asksModel ? spendIn((value as { result?: unknown } | undefined)?.result) : undefined;
+    case "run":
+      return spendIn(value);
+    default:
+      return undefined;
+  }
+}
+
+/** @param reply of `model:generate` or `tool:call` */
+export function spendIn(reply: unknown): Spend {
+  const { usage, cost = 0 } = (reply ?? {}) as { usage?: { input_tokens: number; output_tokens: number }; cost?: number };
+  return { tokens: (usage?.input_tokens ?? 0) + (usage?.output_tokens ?? 0), cost };
+}
