@@ -1,5 +1,5 @@
 /**
- * Packing loose objects with the git program, while the repository is written to.
+ * Packing loose objects while the repository is written to: with the git program, or without where there is none.
  *
  * 1. Packing only adds a pack; our writer and git's may go on meanwhile. Nothing unreachable is thrown away.
  * 2. What is packed is deleted elsewhere only after the pack, its index and their folder are fsynced.
@@ -7,6 +7,7 @@
  */
 import { open, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { packLoose } from "./pack-loose.ts";
 import { gitVersion, runGit } from "./program.ts";
 
 /** From how many loose objects on they are packed, and from how many packs on these become one. */
@@ -23,15 +24,21 @@ export interface Maintenance {
 
 /**
  * Packs if there is enough to pack.
- * @returns what was found, undefined if there was too little or there is no git program
- * @throws Error if git fails; the repository is then as whole as before
+ * @returns what was found, undefined if there was too little
+ * @throws Error if it fails; the repository is then as whole as before
  */
 export async function maintain(gitdir: string, signal: AbortSignal, most = defaults): Promise<Maintenance | undefined> {
   const looseObjects = await estimateLoose(gitdir);
-  if (looseObjects < most.loose || !(await gitVersion())) return undefined;
+  if (looseObjects < most.loose) return undefined;
+  if (await gitVersion()) await packWithGit(gitdir, signal, most.packs);
+  else await packLoose(gitdir, signal);
+  return { looseObjects, packs: (await packsIn(gitdir)).length };
+}
+
+async function packWithGit(gitdir: string, signal: AbortSignal, mostPacks: number): Promise<void> {
   await removeAbandoned(gitdir);
   const before = await packsIn(gitdir);
-  const all = before.length >= most.packs;
+  const all = before.length >= mostPacks;
   const options = { signal, background: true };
   const limits = ["-c", "pack.threads=1", "-c", "pack.windowMemory=64m", "-c", "repack.writeBitmaps=false"];
   await runGit(gitdir, [...limits, "repack", "-l", "-q", "-n", ...(all ? ["-a", "-k"] : [])], options);
@@ -45,7 +52,6 @@ export async function maintain(gitdir: string, signal: AbortSignal, most = defau
   const kept = new Set((await readdir(join(gitdir, "objects", "pack"))).filter((name) => name.endsWith(".keep")).map(stem));
   const isReplaced = all && after.some((name) => !before.includes(name));
   for (const name of isReplaced ? before : []) if (!kept.has(name)) await removePack(gitdir, name);
-  return { looseObjects, packs: (await packsIn(gitdir)).length };
 }
 
 async function estimateLoose(gitdir: string): Promise<number> {
