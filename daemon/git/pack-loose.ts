@@ -37,7 +37,7 @@ export async function packLoose(gitdir: string, signal: AbortSignal): Promise<nu
 }
 
 async function packIn(workerData: PackRequest, signal: AbortSignal): Promise<PackReply> {
-  const worker = new Worker(new URL("./pack-worker.ts", import.meta.url), { workerData });
+  const worker = new Worker(new URL("./pack-worker.ts", import.meta.url), { workerData, execArgv: [] });
   try {
     const [reply] = await once(worker, "message", { signal });
     return reply as PackReply;

@@ -103,6 +103,9 @@ test(`${kills} × kill -9 in the middle of saves, forks, merges and decisions: a
   // A save whose reply was lost with the daemon may have been made all the same.
   const count = countIn(await readFile(join(folder, "orchestrations/saved.yaml"), "utf8"));
   assert.ok(count >= saves.length, `${count} after ${saves.length} acknowledged saves`);
+  const { agree, objects, ...lists } = await ask<{ agree: boolean; objects: { problems: string[] } }>("composition:verify", {});
+  assert.ok(agree, JSON.stringify(lists));
+  assert.deepEqual(objects.problems, []);
   assert.equal(await git("rev-list", "--max-parents=0", "--count", "HEAD"), "1");
   assert.equal(await git("fsck", "--strict", "--no-dangling"), "");
   assert.equal(await git("status", "--porcelain"), "");
