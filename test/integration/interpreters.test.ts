@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
-import { type ModelAnswer, type ModelRequest, type ModelServer, promptOf, protocols, startModelServer } from "../harness/model-server.ts";
+import {
+  type ModelAnswer,
+  type ModelRequest,
+  type ModelServer,
+  promptOf,
+  protocols,
+  setModelKeys,
+  startModelServer,
+} from "../harness/model-server.ts";
 import { until } from "../harness/until.ts";
 
 type Answerer = (request: ModelRequest, index: number) => ModelAnswer | Promise<ModelAnswer>;
@@ -17,12 +25,17 @@ before(async () => {
     asked.push(request);
     return answer(request, asked.length - 1);
   });
-  const model = { ...protocols.openai_compatible(server.url), price: { input: 1, output: 2 } };
-  daemon = await startTestDaemon({ config: { sections: { models: { default: model } } } });
+  setModelKeys();
+  const byProtocol = Object.entries(protocols).map(([protocol, settingsAt]) => [protocol, settingsAt(server.url)]);
+  const models = {
+    default: { ...protocols.openai_compatible(server.url), price: { input: 1, output: 2 } },
+    ...Object.fromEntries(byProtocol),
+  };
+  daemon = await startTestDaemon({ config: { sections: { models } } });
 });
 after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
+  await daemon?.[Symbol.asyncDispose]();
+  await server?.[Symbol.asyncDispose]();
 });
 
 const patternOf = (name: string, strategy: string, fields = "") =>
@@ -156,6 +169,45 @@ describe("the llm interpreter", () => {
     ]);
     assert.match(promptOf(asked[1] as ModelRequest), /Its result:\n<<[\w-]{12}\n.*emitted/);
   });
+});
+
+describe("every protocol", () => {
+  for (const protocol of Object.keys(protocols)) {
+    it(`plays a pattern through tools, and judges: ${protocol}`, async () => {
+      const request = { model: protocol };
+      const strategy = 'EMIT "test:one"\nEMIT "test:two" WITH {n: 2}\nRETURN {done: true}';
+      const answers = [
+        acted(["emit", { event: "test:one" }]),
+        acted(["emit", { event: "test:two", data: { n: 2 } }]),
+        acted(["return", { value: { done: true } }]),
+      ];
+      const played = await play("llm", strategy, { request, answer: (_, index) => answers[index] as ModelAnswer });
+      assert.deepEqual([played.state, played.result, asked.length], ["completed", { done: true }, 3], JSON.stringify(played.error));
+      assert.deepEqual(await eventsOf(played.run_id), [
+        { type: "test:one", data: null },
+        { type: "test:two", data: { n: 2 } },
+      ]);
+      const judging = await play("hybrid", "IF it is late:\n  RETURN 'late'\nRETURN 'early'", {
+        request,
+        answer: () => judged({ holds: true }),
+      });
+      assert.deepEqual([judging.result, asked.length], ["late", 1], JSON.stringify(judging.error));
+    });
+  }
+});
+
+describe("a model that hangs", () => {
+  const hanging = () => new Promise<ModelAnswer>(() => {});
+  for (const interpreter of ["hybrid", "llm"] as const) {
+    it(`does not hold up the end of a ${interpreter} run: by command, and by its limit of time`, async () => {
+      const limited = await play(interpreter, "Think.", { request: { budget: { seconds: 0.5 } }, answer: hanging });
+      assert.deepEqual([limited.error?.code, limited.error?.details.limit], ["RUN_LIMIT_EXCEEDED", "seconds"]);
+      const { run_id } = await daemon.ask<{ run_id: string }>("orchestration:start", { pattern: limited.name, interpreter });
+      await until(() => asked.length === 2, "the request");
+      const { state } = await daemon.ask<Status>("orchestration:cancel", { run_id });
+      assert.equal(state, "cancelled");
+    });
+  }
 });
 
 describe("a model that misbehaves while it plays", () => {
