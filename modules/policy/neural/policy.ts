@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Odds, Policy, PolicyOptions, Situation } from "../policies/policy.ts";
 import { softmax } from "./arithmetic.ts";
 import { networkOf, type Parameter } from "./network.ts";
+import { tellReason } from "./reason.ts";
 import { type NeuralState, saveState } from "./state.ts";
 
 /** What distinguishes one trained policy from another. */
@@ -26,7 +27,7 @@ export function neuralPolicy({ name, parameters, exploration }: Serving, state: 
       return {
         probabilities,
         scores: Array.from(logits),
-        reason: (index) => reasonOf(situation, index, probabilities),
+        reason: (index) => tellReason(situation, probabilities, logitsOf, index),
       };
     },
     save: () => saveState(name, spec.version, parameters, state),
@@ -38,10 +39,3 @@ const versionOf = ({ weights, moments }: NeuralState): string => {
   for (const { buffer, byteOffset, byteLength } of weights) hash.update(new Uint8Array(buffer, byteOffset, byteLength));
   return `${moments.updates}-${hash.digest("hex").slice(0, 12)}`;
 };
-
-function reasonOf({ ids }: Situation, index: number, probabilities: readonly number[]): string {
-  const percent = (position: number) => `${(100 * (probabilities[position] ?? 0)).toFixed(1)} %`;
-  const others = probabilities.map((_, position) => position).filter((position) => position !== index);
-  const rival = others.toSorted((left, right) => (probabilities[right] ?? 0) - (probabilities[left] ?? 0))[0];
-  return rival === undefined ? "the only candidate" : `${percent(index)} by the trained network, ${ids[rival]} ${percent(rival)}`;
-}

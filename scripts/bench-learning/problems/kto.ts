@@ -1,0 +1,64 @@
+/** What KTO learns from a log of uniform choices, of which it is told only whether each turned out well. */
+import { seededRandom } from "../../../modules/policy/chance.ts";
+import { encode } from "../../../modules/policy/features/encode.ts";
+import { defaultSpec } from "../../../modules/policy/features/spec.ts";
+import { kto } from "../../../modules/policy/policies/kto.ts";
+import type { Experience, Situation } from "../../../modules/policy/policies/policy.ts";
+import type { Problem } from "../problem.ts";
+
+const topics = ["numbers", "code", "text", "pictures"] as const;
+const logged = 1_000;
+/** Of 100 updates each. */
+const trainings = 4;
+
+/** Odds of success: each candidate is good at one topic. */
+const success = (topic: number, candidate: number): number => (topic === candidate ? 0.8 : 0.4);
+
+const situationOf = (topic: number): Situation =>
+  encode(
+    defaultSpec,
+    { topic: topics[topic] },
+    topics.map((name) => ({ id: `for-${name}` })),
+  );
+
+const twoArms = encode(defaultSpec, {}, [{ id: "always good" }, { id: "always bad" }]);
+
+async function learn(experiences: readonly Experience[], seed: number, rounds: number) {
+  const options = { spec: defaultSpec, seed };
+  let policy = kto.create(options);
+  for (let round = 0; round < rounds; round++) {
+    const trained = await kto.train?.(experiences, { ...options, from: policy.save() });
+    if (trained === undefined) throw new Error("kto is trained");
+    policy = trained.policy;
+  }
+  return policy;
+}
+
+export const ktoFromLog: Problem = {
+  name: "kto",
+  description: "odds of the good one of two arms; success of 4 candidates in 4 contexts, from 1 000 uniform choices",
+  goals: [
+    { measure: "odds_of_good_arm", atLeast: 0.99 },
+    { measure: "share_of_optimum", atLeast: 0.9 },
+  ],
+  async run(seed) {
+    const random = seededRandom(seed);
+    const arms = Array.from({ length: 100 }, (_, index): Experience => {
+      const chosen = index % 2;
+      return { situation: twoArms, chosen, probability: 0.5, reward: chosen === 0 ? 1 : 0 };
+    });
+    const choices = Array.from({ length: logged }, (): Experience => {
+      const topic = Math.floor(random() * topics.length);
+      const chosen = Math.floor(random() * topics.length);
+      const reward = random() < success(topic, chosen) ? 1 : 0;
+      return { situation: situationOf(topic), chosen, probability: 1 / topics.length, reward };
+    });
+    const onArms = await learn(arms, seed, 3);
+    const onTopics = await learn(choices, seed, trainings);
+    const rate = topics.map((_, topic) =>
+      onTopics.odds(situationOf(topic)).probabilities.reduce((sum, odds, candidate) => sum + odds * success(topic, candidate), 0),
+    );
+    const mean = rate.reduce((sum, value) => sum + value, 0) / topics.length;
+    return { odds_of_good_arm: onArms.odds(twoArms).probabilities[0] as number, share_of_optimum: mean / 0.8, uniform: 0.5 / 0.8 };
+  },
+};
