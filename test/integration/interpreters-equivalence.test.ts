@@ -17,7 +17,7 @@ let answer: Answerer;
 let asked = 0;
 
 before(async () => {
-  server = await startModelServer((request) => answer(request, asked++));
+  server = await startModelServer((request) => workerAnswer(request) ?? answer(request, asked++));
   daemon = await startTestDaemon({ config: { sections: { models: { default: protocols.openai_compatible(server.url) } } } });
   files = await mkdtemp(join(tmpdir(), "reprise-files-"));
   for (let count = 0; count < 4; count++) await writeFile(join(files, `text-${count}.txt`), `line ${count} of many\n`.repeat(200 + count));
@@ -28,6 +28,15 @@ after(async () => {
   await rm(files, { recursive: true, force: true });
 });
 
+/** What the agents answer that a pattern spawned; undefined where it is not such an agent that asks. */
+function workerAnswer(request: ModelRequest): ModelAnswer | undefined {
+  const prompt = promptOf(request);
+  if (!prompt.includes('"reply"')) return undefined;
+  const marks = [{ criterion: "reasons", for: 7, against: 4, why: "They carry further." }];
+  const reply = prompt.includes("You judge a debate") ? JSON.stringify({ marks }) : "Who reads the tests first knows what the code is for.";
+  return { content: JSON.stringify({ reply, events: [] }) };
+}
+
 interface Played {
   readonly run_id: string;
   readonly events: { type: string; data: unknown }[];
@@ -36,7 +45,7 @@ interface Played {
 async function play(pattern: string, inputs: object, interpreter: string, types: string[], answering: Answerer): Promise<Played> {
   answer = answering;
   asked = 0;
-  const budget = { steps: 5000, tokens: 100_000_000, repeats: 5000 };
+  const budget = { steps: 5000, children: 100, tokens: 100_000_000, repeats: 5000 };
   const { run_id } = await daemon.ask<{ run_id: string }>("orchestration:start", { pattern, inputs, interpreter, budget });
   const { state, error } = await daemon.ask("orchestration:status", { run_id, wait: 60 });
   assert.equal(state, "completed", `${interpreter}: ${JSON.stringify(error)}`);
@@ -82,6 +91,7 @@ const shipped: { pattern: string; events: string; inputs: () => object }[] = [
     events: "pipeline:*",
     inputs: () => ({ directory: files, treatments: ["no-such-method"], window: 2, stop_at: 2 }),
   },
+  { pattern: "debate", events: "debate:*", inputs: () => ({ motion: "Tests should be read before code.", rounds: 2 }) },
 ];
 
 describe("the same events come from the interpreters scripted, hybrid and llm", () => {
