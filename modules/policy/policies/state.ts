@@ -3,6 +3,7 @@
  * little-endian doubles. The same state gives the same bytes, whatever the machine.
  */
 import { createHash } from "node:crypto";
+import { endianness } from "node:os";
 import { CodedError } from "../../../daemon/errors.ts";
 
 const magic = "RPS1";
@@ -27,7 +28,10 @@ export function packState(policy: string, spec: string, header: unknown, vectors
   bytes.writeUInt32LE(text.length, headerAt - 4);
   text.copy(bytes, headerAt);
   let offset = headerAt + text.length;
-  for (const vector of vectors) for (const value of vector) offset = bytes.writeDoubleLE(value, offset);
+  for (const { buffer, byteOffset, byteLength } of vectors) {
+    inLittleEndian(Buffer.from(buffer, byteOffset, byteLength)).copy(bytes, offset);
+    offset += byteLength;
+  }
   digest(bytes).copy(bytes, magic.length);
   return bytes;
 }
@@ -43,13 +47,18 @@ export function unpackState<Header>(bytes: Uint8Array, policy: string, spec: str
   if (read.policy !== policy) throw refuse(`one of ${read.policy}`);
   if (read.spec !== spec) throw refuse(`of the feature spec ${read.spec}`);
   const vectors = (read.lengths as readonly number[]).map((length) => {
-    const vector = new Float64Array(length);
-    for (let index = 0; index < length; index++, offset += 8) vector[index] = buffer.readDoubleLE(offset);
+    const end = offset + 8 * length;
+    // A copy, since doubles must lie at multiples of 8.
+    const vector = new Float64Array(Uint8Array.from(inLittleEndian(buffer.subarray(offset, end))).buffer);
+    offset = end;
     return vector;
   });
   if (vectors.some((vector) => vector.some((value) => !Number.isFinite(value)))) throw refuse("not made of finite numbers");
   return { header: read.header, vectors };
 }
+
+/** Doubles of this machine in the order of the format, and back. */
+const inLittleEndian = (doubles: Buffer): Buffer => (endianness() === "LE" ? doubles : Buffer.from(doubles).swap64());
 
 const digest = (bytes: Buffer): Buffer =>
   createHash("sha256")
