@@ -89,7 +89,7 @@ function recordOf(agent_id: string, request_id: string, request: SpawnRequest, p
   const { name, group, pattern, task, inputs, interpreter, budget, model } = request;
   const parent = caller.kind === "agent" ? home.registry.agents.get(caller.id) : undefined;
   const capabilities = [profile.capabilities, caller.capabilities, request.capabilities].reduce(intersect, undefined);
-  const approval = [...new Set([...(profile.approval ?? []), ...(parent?.approval ?? [])])];
+  const approval = [...new Set([...(profile.approval ?? []), ...(parent?.approval ?? []), ...(caller.approval ?? [])])];
   const thinksWith = model ?? profile.model;
   return {
     agent_id,

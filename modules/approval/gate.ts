@@ -2,7 +2,7 @@
 import { CodedError } from "../../daemon/errors.ts";
 import type { Guard } from "../../daemon/module.ts";
 import { hashOf } from "./canonical.ts";
-import { type Approvals, request } from "./requests.ts";
+import { type Approvals, request, use } from "./requests.ts";
 
 /**
  * Lets the very call through that was approved: the same message (`meta.id`), with the same action, or as the human edited it.
@@ -26,4 +26,5 @@ export const gateOf =
     if (hashOf(action) !== (decided_hash ?? hash)) {
       throw new CodedError("APPROVAL_MISMATCH", "What was approved is another action; approval:info tells which.", about);
     }
+    await use(approvals, asked, meta);
   };

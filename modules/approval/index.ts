@@ -67,6 +67,7 @@ export default defineModule<Approvals>({
   events: {
     "approval:requested": { description: "A human is asked.", schema: wire.approval },
     "approval:decided": { description: "A human has decided.", schema: wire.approval },
+    "approval:used": { description: "What was approved is about to be done.", schema: wire.approval },
     "approval:expired": { description: "Nobody decided in time.", schema: wire.approval },
     "approval:withdrawn": { description: "Whoever asked has ended, so that nobody needs to decide.", schema: wire.approval },
   },

@@ -74,7 +74,7 @@ export class Register implements AsyncDisposable {
   /** What an event says; told before the log delivers it, and again, without effect, when it does. */
   keep(request: Approval): void {
     const known = this.#requests.get(request.id);
-    if (known !== undefined && known.state !== "pending") return;
+    if (known !== undefined && known.state !== "pending" && request.used_at === undefined) return;
     this.#requests.set(request.id, request);
     this.#byMessage.set(request.request, request.id);
     if (request.state !== "pending") this.#ended.add(request.id);

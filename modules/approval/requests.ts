@@ -89,6 +89,14 @@ function assertOption({ options }: Approval, option: unknown): void {
 const invalid = (path: string, message: string) =>
   new CodedError("REQUEST_INVALID", `approval:decide: ${path}: ${message}`, { issues: [{ path, message }] });
 
+/** Durable before what was approved is done, so that after a crash it is known whether it may have been. */
+export async function use({ context, register }: Approvals, approved: Approval, meta: MessageMeta): Promise<void> {
+  if (approved.used_at !== undefined) return;
+  const used = { ...approved, used_at: new Date().toISOString() };
+  await context.emit("approval:used", used, withoutId(meta), { id: `${approved.id}/used` });
+  register.keep(used);
+}
+
 export async function expire(approvals: Approvals, id: string, meta: MessageMeta): Promise<Approval> {
   const asked = approvals.register.get(id);
   if (asked.state !== "pending") return asked;

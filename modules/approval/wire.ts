@@ -43,6 +43,7 @@ export const approval = z.object({
   decided_action: z.record(z.string(), z.unknown()).optional().describe("as the human edited it; absent = as it was asked"),
   decided_hash: hash.optional(),
   decided_reason: z.string().optional(),
+  used_at: z.string().optional().describe("when what was approved began to be done"),
 });
 export type Approval = z.output<typeof approval>;
 

@@ -6,6 +6,8 @@ import type { DoingNow } from "./schema.ts";
 export interface Activity {
   /** @returns to be called when the step has ended */
   begin(doing: Doing, waitsForHuman?: boolean): () => void;
+  /** The step that is under way waits for a human. @returns to be called when it does no more */
+  waitForHuman(step: string): () => void;
   now(): DoingNow[];
 }
 
@@ -13,19 +15,26 @@ export interface Activity {
 export function createActivity(onChange: (waitsForHumans: boolean) => void): Activity {
   const current = new Map<string, { readonly doing: Doing; readonly waitsForHuman: boolean; readonly since: number }>();
   let humans = 0;
+
+  function begin(doing: Doing, waitsForHuman = isForHuman(doing.effect)): () => void {
+    const entry = { doing, waitsForHuman, since: Date.now() };
+    const before = current.get(doing.step);
+    current.set(doing.step, entry);
+    if (waitsForHuman) humans++;
+    if (humans > 0) onChange(humans === current.size);
+    return () => {
+      if (before === undefined) current.delete(doing.step);
+      else current.set(doing.step, before);
+      if (waitsForHuman) humans--;
+      onChange(humans > 0 && humans === current.size);
+    };
+  }
+
   return {
-    begin(doing, waitsForHuman = isForHuman(doing.effect)) {
-      const entry = { doing, waitsForHuman, since: Date.now() };
-      const before = current.get(doing.step);
-      current.set(doing.step, entry);
-      if (waitsForHuman) humans++;
-      if (humans > 0) onChange(humans === current.size);
-      return () => {
-        if (before === undefined) current.delete(doing.step);
-        else current.set(doing.step, before);
-        if (waitsForHuman) humans--;
-        onChange(humans > 0 && humans === current.size);
-      };
+    begin,
+    waitForHuman(step) {
+      const underWay = current.get(step);
+      return underWay === undefined ? () => {} : begin(underWay.doing, true);
     },
     now: () =>
       [...current.values()].map(({ doing: { step, line, effect }, since }) => ({

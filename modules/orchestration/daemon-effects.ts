@@ -8,9 +8,9 @@ import { causeOf } from "./record.ts";
 import { spentBy } from "./spent.ts";
 
 export function daemonEffects(about: RunInDaemon): Effects {
-  const { context, run } = about;
+  const { context, run, approval } = about;
   const waits = openWaits(about);
-  const caller = { kind: "agent", id: run.agent_id ?? run.run_id, capabilities: run.capabilities } as const;
+  const caller = { kind: "agent", id: run.agent_id ?? run.run_id, capabilities: run.capabilities, ...(approval && { approval }) } as const;
   const cause = causeOf(run);
 
   /** The id of the message is the key under which a module recognises a repetition. */

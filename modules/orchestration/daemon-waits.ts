@@ -21,6 +21,8 @@ export interface RunInDaemon {
   readonly run: StartedEntry;
   /** Position in the log of the event that says that it started. */
   readonly since: number;
+  /** What a human has to approve at each use, by the pattern. */
+  readonly approval?: readonly string[] | undefined;
 }
 
 const agentEnds = ["agent:completed", "agent:failed", "agent:terminated"] as const;

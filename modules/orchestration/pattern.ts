@@ -27,6 +27,8 @@ export interface Pattern {
   readonly variables: Readonly<Record<string, unknown>>;
   /** What it asks to be allowed to do; undefined = whatever its player may. */
   readonly capabilities?: readonly string[];
+  /** What of it a human has to approve at each use. */
+  readonly approval?: readonly string[];
   /** Warnings are errors. */
   readonly strict: boolean;
 }
@@ -63,19 +65,22 @@ function readPattern(data: unknown, name = "strategy"): Pattern {
     const path = `orchestration_logic.${name}`;
     throw new CodedError("PATTERN_INVALID", `The pattern has no text in ${path}.`, { path, blocks });
   }
-  const { capabilities } = fields;
-  if (capabilities !== undefined && !(Array.isArray(capabilities) && capabilities.every((one) => typeof one === "string"))) {
-    throw new CodedError("PATTERN_INVALID", "capabilities must be a list of texts.", { path: "capabilities" });
-  }
   return {
     name: typeof fields.name === "string" ? fields.name : "",
     text: logic[name] as string,
     strategy: parseOnce(logic[name] as string),
     blocks,
     variables: Object.fromEntries(Object.entries(asObject(fields.variables) ?? {}).map(([name, value]) => [name, defaultOf(value)])),
-    capabilities,
+    capabilities: namesIn(fields, "capabilities"),
+    approval: namesIn(fields, "approval"),
     strict: logic.strict === true,
   };
+}
+
+function namesIn(fields: Readonly<Record<string, unknown>>, path: string): readonly string[] | undefined {
+  const names = fields[path];
+  if (names === undefined || (Array.isArray(names) && names.every((one) => typeof one === "string"))) return names;
+  throw new CodedError("PATTERN_INVALID", `${path} must be a list of texts.`, { path });
 }
 
 /** Text → strategy of the patterns that were used last: most runs play a pattern that another run has just played. */

@@ -3,6 +3,7 @@ import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import type { Account } from "./account.ts";
 import { createActivity } from "./activity.ts";
+import { withApproval } from "./approvals.ts";
 import { startClock } from "./clock.ts";
 import { assertSize } from "./contents.ts";
 import { daemonEffects } from "./daemon-effects.ts";
@@ -97,7 +98,8 @@ export function playRun({
   const clock = startClock(before.usage.milliseconds, seconds * 1000, () => abort.abort(limitExceeded("seconds", seconds)));
   const activity = createActivity(clock.hold);
   const claims = openClaims(context, started);
-  const effects = daemonEffects({ context, run: started, watch, since });
+  const inDaemon = { context, run: started, watch, since, activity, approval: pattern.approval };
+  const effects = withApproval(daemonEffects(inDaemon), inDaemon);
   const judgements = new Map<number, { line: number; text: string }>();
   let steps = 0;
 
@@ -126,7 +128,7 @@ export function playRun({
     pausing: pausing.signal,
     account,
     whenOwned,
-    inquire: inquirer({ context, run: started, watch, since, activity }),
+    inquire: inquirer(inDaemon),
     onEffect: (doing: Doing) => activity.begin(doing),
     onStep(count: number) {
       steps = count;

@@ -116,3 +116,84 @@ test("a request that nobody decides expires, by a schedule that outlives kill -9
     "approved",
   );
 });
+
+/** A daemon of its own, asked anew after each restart. */
+const asker =
+  (url: string) =>
+  async <Reply>(command: string, body: object): Promise<Reply> => {
+    const client = await connect({ servers: url });
+    try {
+      return await askerOn(client).ask<Reply>(command, body);
+    } finally {
+      await client.close();
+    }
+  };
+
+const gated = `name: gated
+type: orchestration
+version: 1.0.0
+capabilities: ["composition:create", "emit:done:*"]
+approval: ["composition:create"]
+orchestration_logic:
+  strategy: |
+    CALL "composition:create" WITH {type: "component", name: "made-by-run", content: content} AS made
+    EMIT "done:made" WITH {name: made.name}
+    RETURN made.name
+`;
+const component = (name: string) => `name: ${name}\ntype: component\nversion: 1.0.0\ncontent: x\n`;
+
+interface Status {
+  state: string;
+  result?: unknown;
+  error?: { code: string };
+  usage: { milliseconds: number };
+}
+
+test("a run waits for the approval of a step over kill -9, then does it as the human edited it, once", async () => {
+  await using process = await startDaemonProcess();
+  const ask = asker(process.url);
+  await ask("composition:create", { type: "orchestration", name: "gated", content: gated });
+  const { run_id } = await ask<{ run_id: string }>("agent:spawn", {
+    profile: "base_orchestrator",
+    pattern: "gated",
+    inputs: { content: component("made-by-run") },
+  });
+  const waiting = () => ask<{ approvals: Approval[] }>("approval:list", { state: "pending", run_id }).then(({ approvals }) => approvals);
+  const [asked] = await until(async () => (await waiting()).length > 0 && waiting(), "the request");
+  await process.kill("SIGKILL");
+  await process.restart();
+  const played = async () => (await ask<Status>("orchestration:status", { run_id })).usage.milliseconds;
+  await until(async () => (await ask<Status>("orchestration:status", { run_id })).state === "running", "the run");
+  const before = await played();
+  assert.equal((await waiting()).length, 1, "it is not asked twice");
+  const input = { type: "component", name: "made-by-hand", content: component("made-by-hand") };
+  const edit = { command: "composition:create", input };
+  await ask("approval:decide", { id: asked?.id, hash: asked?.hash, decision: "approve", edit, by: "Ada" });
+  const ended = async () => {
+    const status = await ask<Status>("orchestration:status", { run_id, wait: 20 });
+    return status.state !== "running" && status;
+  };
+  const { state, result, error } = await until(ended, "the end of the run", 60_000);
+  assert.deepEqual([state, result, error], ["completed", "made-by-hand", undefined]);
+  assert.ok(before < 60_000, "a run that waits for a human plays no time");
+  const { compositions } = await ask<{ compositions: { name: string }[] }>("composition:list", {});
+  assert.deepEqual(
+    compositions.map(({ name }) => name).filter((name) => name.startsWith("made-by")),
+    ["made-by-hand"],
+  );
+});
+
+test("a run whose step is denied meets an error that it may handle", async () => {
+  await daemon.ask("composition:create", { type: "orchestration", name: "gated", content: gated });
+  const { run_id } = await daemon.ask<{ run_id: string }>("agent:spawn", {
+    profile: "base_orchestrator",
+    pattern: "gated",
+    inputs: { content: component("made-by-run") },
+  });
+  const waiting = () =>
+    daemon.ask<{ approvals: Approval[] }>("approval:list", { state: "pending", run_id }).then(({ approvals }) => approvals);
+  const [asked] = await until(async () => (await waiting()).length > 0 && waiting(), "the request");
+  await daemon.ask("approval:decide", { id: asked?.id, hash: asked?.hash, decision: "deny", by: "Ada" });
+  const { state, error } = await daemon.ask<Status>("orchestration:status", { run_id, wait: 20 });
+  assert.deepEqual([state, error?.code], ["failed", "APPROVAL_DENIED"]);
+});

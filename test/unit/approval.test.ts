@@ -172,6 +172,8 @@ describe("the gate", () => {
     assert.deepEqual([others, asked.for, asked.agent_id, asked.run_id, asked.action], [[], "tool:shell", "A", "R", action]);
     await module.call("approval:decide", { id: asked.id, hash: asked.hash, decision: "approve", by: "Ada" });
     await gate(attempt());
+    await gate(attempt());
+    assert.equal(module.log.ofType("approval:used").length, 1, "told before it is done, once");
     await assert.rejects(gate(attempt("R/1", { name: "shell", arguments: { line: "rm -r /" } })), { code: "APPROVAL_MISMATCH" });
     await assert.rejects(gate(attempt("R/2")), { code: "APPROVAL_REQUIRED" }, "another message is another request");
   });

@@ -128,5 +128,5 @@ export interface Effects {
   /** Changes nothing, so that it needs no intent in the journal and may be done again at will. */
   isRead(effect: Effect): boolean;
   /** May it be performed again after a crash, when nobody knows whether it was? Asked only then. */
-  isRepeatable(effect: Effect): Promise<boolean>;
+  isRepeatable(effect: Effect, step: string): Promise<boolean>;
 }

@@ -129,7 +129,7 @@ export function createSteps(options: StepsOptions): Steps {
   /** The effect had begun when the daemon stopped. */
   async function repeat(thread: Thread, doing: Doing, attempt: number, purse: Purse): Promise<unknown> {
     const { step: id, line, effect } = doing;
-    if (await effects.isRepeatable(effect)) return perform(thread, doing, false, purse);
+    if (await effects.isRepeatable(effect, id)) return perform(thread, doing, false, purse);
     const stopped = pausing === undefined ? thread.signal : AbortSignal.any([thread.signal, pausing]);
     const verdict = await inquire(doing, attempt, stopped);
     if (verdict.happened) return verdict.value;
