@@ -12,12 +12,16 @@ const parentReference = z.union([
   z.string().transform(parseReference),
   z.object({ name: z.string(), version: z.string().optional(), commit: z.string().optional() }),
 ]);
-const lineageFields = z.looseObject({ parent: parentReference, reason: z.string().optional() });
+const lineageFields = z.looseObject({
+  parent: parentReference,
+  commit: z.string().optional().catch(undefined),
+  reason: z.string().optional(),
+});
 
 /** What a composition was forked from, and why. */
 export function originOf(fields: CompositionFields | undefined) {
-  const { parent, reason } = lineageFields.safeParse(fields?.lineage).data ?? {};
-  return parent && { parent, ...(reason !== undefined && { reason }) };
+  const { parent, commit, reason } = lineageFields.safeParse(fields?.lineage).data ?? {};
+  return parent && { parent: { ...(commit !== undefined && { commit }), ...parent }, ...(reason !== undefined && { reason }) };
 }
 
 const relative = {

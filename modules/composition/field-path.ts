@@ -12,11 +12,20 @@ export function parsePath(text: string): FieldPath {
   while (grammar.lastIndex < text.length) {
     const [, word, index, quoted] = grammar.exec(text) ?? [];
     const part = word ?? (index === undefined ? quoted && readQuoted(quoted) : Number(index));
-    if (part === undefined || part === "") throw badPath(text, `"${text}" is not a path of a field, such as a.b[2].c`);
+    if (part === undefined || part === "" || part === "__proto__")
+      throw badPath(text, `"${text}" is not a path of a field, such as a.b[2].c`);
     parts.push(part);
   }
   if (parts.length === 0) throw badPath(text, "the path of a field must not be empty");
   return parts;
+}
+
+export function isPath(text: string): boolean {
+  try {
+    return parsePath(text).length > 0;
+  } catch {
+    return false;
+  }
 }
 
 export const formatPath = (path: FieldPath): string =>

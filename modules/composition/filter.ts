@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { covers } from "../../daemon/capabilities.ts";
 import { compositionTypes } from "./content.ts";
+import { isPath, parsePath, valueAt } from "./field-path.ts";
 
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 const ordered = z.union([z.string(), z.number()]);
@@ -25,7 +26,7 @@ export const filterFields = {
   tags: z.array(z.string()).optional().describe("it has all of these"),
   capabilities: z.array(z.string()).optional().describe("its capabilities allow all of these"),
   metadata_filter: z
-    .record(z.string().regex(/^[^.]+(?:\.[^.]+)*$/, "expected a dotted path"), z.union([scalar, operators]))
+    .record(z.string().refine(isPath, "expected the path of a field, such as a.b[2].c"), z.union([scalar, operators]))
     .optional()
     .describe('dotted path → value, or {"> ≥ < ≤ = !=, in, contains, exists": value}; all must hold'),
 };
@@ -39,7 +40,7 @@ export function meets(fields: Fields, { type, tags = [], capabilities = [], meta
   if (type !== undefined && fields.type !== type) return false;
   if (tags.length > 0 && !tags.every((tag) => listOf(fields.tags).includes(tag))) return false;
   if (capabilities.length > 0 && !capabilities.every((target) => covers(listOf(fields.capabilities), target))) return false;
-  return Object.entries(metadata_filter).every(([path, condition]) => holds(valueAt(fields, path), condition, path));
+  return Object.entries(metadata_filter).every(([path, condition]) => holds(valueAt(fields, parsePath(path)), condition, path));
 }
 
 function holds(value: unknown, condition: z.output<typeof scalar> | Operators, path: string): boolean {
@@ -95,15 +96,6 @@ function compareParts(left: readonly string[], right: readonly string[]): number
     return one < other ? -1 : 1;
   }
   return 0;
-}
-
-function valueAt(fields: unknown, path: string): unknown {
-  let value = fields;
-  for (const key of path.split(".")) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
-    value = (value as Record<string, unknown>)[key];
-  }
-  return value;
 }
 
 const listOf = (value: unknown): string[] => (Array.isArray(value) ? value : []);

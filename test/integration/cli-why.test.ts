@@ -5,6 +5,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import type { Story } from "../../daemon/cli/why/story.ts";
+import { tell } from "../../daemon/cli/why/tell.ts";
 import { projectFolder } from "../../daemon/project.ts";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
 import { type Git, gitIn } from "../harness/git.ts";
@@ -98,6 +100,15 @@ describe("reprise why", () => {
     const [command = ""] = /git -C .*$/m.exec(output) ?? [];
     const [, search = ""] = /--grep='([^']+)'/.exec(command) ?? [];
     assert.notEqual(await git("log", "--format=%h", `--grep=${search}`), "", command);
+  });
+
+  it("tells a run without decisions in few lines, however much it found", () => {
+    const status = { run_id: "r1", state: "completed", pattern: "debate", commit: "1".repeat(40), result: "x".repeat(5_000), steps: 1 };
+    const run = { ...status, started_at: "2026-01-01T00:00:00Z" } as Extract<Story, { kind: "run" }>["run"];
+    const told = tell({ kind: "run", run, decisions: [], selections: [], git_log: "git log" });
+    assert.match(told, /^0 decisions$/m);
+    assert.match(told, /x… \(5000 characters; --json tells all of them\)$/m);
+    assert.doesNotMatch(told, /the same in git/);
   });
 
   it("finds in git a decision that the event log has no longer", async () => {

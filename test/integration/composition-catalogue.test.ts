@@ -146,6 +146,7 @@ test("every filter of discover filters, and one that does not exist is an error"
   assert.deepEqual(await where("limits.mode", { exists: true }), ["small"]);
   assert.deepEqual(await where("name", { in: ["part", "large"] }), ["large", "part"]);
   assert.deepEqual(await where("tags", { contains: "quick" }), ["small"]);
+  assert.deepEqual(await where("tags[1]", "quick"), ["small"]);
   assert.deepEqual(await where("version", { ">": "1.9.9" }), ["large"]);
   assert.deepEqual(namesOf(await module.call("discover", { query: "tournament texts" })), ["large", "small"]);
   assert.deepEqual(await discover({ query: 'text" OR NEAR(' }), ["large", "small"]);
@@ -155,6 +156,7 @@ test("every filter of discover filters, and one that does not exist is an error"
     { metadata_filter: { a: { "~": 1 } } },
     { metadata_filter: { a: {} } },
     { metadata_filter: { "a.": 1 } },
+    { metadata_filter: { "a[": 1 } },
     { metadata_filter: { a: { ">": true } } },
   ])
     await assert.rejects(module.call("discover", unknown), { code: "REQUEST_INVALID" });
@@ -222,7 +224,8 @@ test("performance comes from the events that end runs, each counted once, and is
 test("lineage goes up past a parent that was deleted", async (t) => {
   const { open, commitByHand } = await start(t);
   await using module = await open();
-  const from = (parent: string) => `lineage: {parent: "${parent}@1.0.0"}\n`;
+  const commit = "1".repeat(40);
+  const from = (parent: string) => `lineage: {parent: "${parent}@1.0.0", commit: "${commit}"}\n`;
   await commitByHand({ "orchestrations/a.yaml": textOf("a"), "orchestrations/b.yaml": textOf("b", "1.0.0", from("a")) });
   await commitByHand({ "orchestrations/c.yaml": textOf("c", "1.0.0", from("b")) });
   await module.call("delete", { name: "b" });
@@ -234,7 +237,7 @@ test("lineage goes up past a parent that was deleted", async (t) => {
       ["a", undefined],
     ],
   );
-  assert.deepEqual(tree.children, []);
+  assert.deepEqual([tree.children, tree.forked_from], [[], { name: "b", version: "1.0.0", commit }]);
   await assert.rejects(module.call("lineage", { name: "nobody" }), { code: "COMPOSITION_NOT_FOUND" });
 });
 

@@ -77,7 +77,17 @@ test("a fork refuses what the daemon writes, paths that lead nowhere, a taken na
   const { call, create } = await start(t);
   await create("demo", logic);
   const fork = (modifications: object, name = "other") => call("fork", { parent: "demo", name, reason: "try", modifications });
-  for (const path of ["performance", "performance.runs", "lineage.parent", "name", "type", "variables.limit.x", "tags[9]", "a..b"]) {
+  for (const path of [
+    "performance",
+    "performance.runs",
+    "lineage.parent",
+    "name",
+    "type",
+    "variables.limit.x",
+    "tags[9]",
+    "a..b",
+    "__proto__.x",
+  ]) {
     await assert.rejects(fork({ [path]: 1 }), { code: "REQUEST_INVALID" }, path);
   }
   await assert.rejects(fork({ tags: "no list" }), { code: "COMPOSITION_INVALID" });

@@ -32,7 +32,7 @@ export function tell(story: Story): string {
           ? [heading(selections.length, "choice of the policy", "choices of the policy that no decision reports")]
           : []),
         ...selections.map((one) => `\n${paragraph([["choice", `${one.choice} for ${one.slot}`], ...selectionLines(one)])}`),
-        `\n${paragraph(same)}`,
+        ...(decisions.length > 0 ? [`\n${paragraph(same)}`] : []),
       ];
       return parts.join("");
     }
@@ -46,7 +46,7 @@ function runLines(run: RunStatus): Line[] {
     ["agent", run.agent_id],
     ["time", `${run.started_at} – ${run.ended_at ?? "now"}, ${run.steps} steps`],
     ["error", run.error && `${run.error.code}: ${run.error.message}`],
-    ["result", text(run.result)],
+    ["result", shortened(text(run.result))],
     ...(run.judgements ?? []).map(({ line, text: judged }): Line => ["left to a person", `line ${line}: ${judged}`]),
   ];
 }
@@ -60,7 +60,7 @@ function decisionLines(decision: DecisionStory): Line[] {
     ["options", selection ? undefined : decision.options?.map(text).join(", ")],
     ...(selection ? selectionLines(selection, decision.reason) : []),
     ["confidence", decision.confidence?.toString()],
-    ["context", text(decision.context)],
+    ["context", shortened(text(decision.context))],
     ["outcome", text(decision.outcome) ?? "not known yet"],
     ["time", decision.time],
     ["agent", decision.agent],
@@ -95,6 +95,13 @@ function text(value: unknown): string | undefined {
   if (value === undefined || value === null) return undefined;
   return typeof value === "string" ? value : JSON.stringify(value);
 }
+
+const longestText = 400;
+
+const shortened = (told: string | undefined): string | undefined =>
+  told !== undefined && told.length > longestText
+    ? `${told.slice(0, longestText)}… (${told.length} characters; --json tells all of them)`
+    : told;
 
 const heading = (count: number, one: string, many = `${one}s`): string => `\n${count} ${count === 1 ? one : many}\n`;
 
