@@ -35,7 +35,10 @@ export function transformer(spec: FeatureSpec, shape: TransformerShape): Network
       for (let layer = 0; layer < shape.layers; layer++) transform(tokens, next, shape);
       const normal = normalise(tokens, next(), next());
       const out = next();
-      return Float32Array.from(candidates, (_, index) => dot(normal.subarray((1 + index) * shape.width, (2 + index) * shape.width), out));
+      return Float32Array.from(
+        candidates,
+        (_, index) => outputScale * dot(normal.subarray((1 + index) * shape.width, (2 + index) * shape.width), out),
+      );
     },
     graph(tf, weights, { contexts, features, padding, situations, candidates }) {
       const next = reader(weights) as TensorReader;
