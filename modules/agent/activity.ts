@@ -7,12 +7,9 @@ import type { activity } from "./wire.ts";
 
 type Activity = z.output<typeof activity>;
 
-/** The part of `orchestration:status` that says where a run stands. */
+/** The part of `orchestration:status` that says what a run does. */
 interface Standing {
-  readonly state: string;
-  readonly line?: number;
-  readonly statement?: string;
-  readonly waiting_for?: string;
+  readonly doing?: readonly { readonly line: number; readonly what: string; readonly since: string }[];
 }
 
 export async function activityOf({ registry, workers, context }: Home, one: AgentRecord): Promise<Activity> {
@@ -21,16 +18,9 @@ export async function activityOf({ registry, workers, context }: Home, one: Agen
   if (!isLiving(one)) return { is: "ended", ...run, messages };
   if (one.state === "paused") return { is: "paused", ...run, messages };
   if (one.run_id === undefined) return { is: workers.isThinking(one.agent_id) ? "thinking" : "idle", messages };
-  const standing = await standingOf(context, one.run_id);
-  const { line, statement, waiting_for } = standing;
-  return {
-    is: waiting_for === undefined ? "playing" : "waiting",
-    ...run,
-    ...(line !== undefined && { line }),
-    ...(statement !== undefined && { statement }),
-    ...(waiting_for !== undefined && { waiting_for }),
-    messages,
-  };
+  const { doing = [] } = await standingOf(context, one.run_id);
+  const isWaiting = doing.length > 0 && doing.every(({ what }) => what.startsWith("AWAIT"));
+  return { is: isWaiting ? "waiting" : "playing", ...run, steps: doing.map(({ line, what, since }) => ({ line, what, since })), messages };
 }
 
 async function standingOf(context: Home["context"], run_id: string): Promise<Partial<Standing>> {

@@ -121,9 +121,10 @@ export type Message = z.output<typeof messageSent>;
 export const activity = z.object({
   is: z.enum(["idle", "playing", "thinking", "waiting", "paused", "ended"]),
   run_id: z.string().optional(),
-  line: z.number().optional().describe("in the pattern's strategy"),
-  statement: z.string().optional(),
-  waiting_for: z.string().optional(),
+  steps: z
+    .array(z.object({ line: z.number().describe("in the pattern's strategy"), what: z.string(), since: z.string() }))
+    .optional()
+    .describe("of its run, under way now: what is done, and what a wait waits for"),
   messages: z.number().describe("that it has not answered yet"),
 });
 

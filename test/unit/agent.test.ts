@@ -13,6 +13,8 @@ interface Started {
   readonly cause: Record<string, unknown>;
 }
 
+const awaiting = { step: "4", line: 3, what: "AWAIT hello:said", since: "2026-01-01T00:00:00Z" };
+
 /** The module with a fake of the runs that it starts. */
 async function start(options: TestOptions & { capabilities?: string[] } = {}) {
   const runs: Started[] = [];
@@ -29,7 +31,7 @@ async function start(options: TestOptions & { capabilities?: string[] } = {}) {
         return { run_id: `run${runs.length}`, capabilities: ["emit:hello:*"] };
       }) as TestHandler,
       "orchestration:list": () => ({ runs: [] }),
-      "orchestration:status": () => ({ state: "running", line: 3, statement: "AWAIT hello:said", waiting_for: "hello:said" }),
+      "orchestration:status": () => ({ state: "running", doing: [awaiting] }),
       "orchestration:cancel": (({ run_id }: { run_id: string }) => {
         cancelled.push(run_id);
         return { run_id, state: "cancelled" };
@@ -65,7 +67,8 @@ test("an agent with a pattern starts a run of it, with its task among the inputs
   const info = await module.call("agent:info", { agent_id });
   assert.equal(info.state, "active");
   assert.equal(info.profile_commit, "p1");
-  assert.deepEqual(info.doing, { is: "waiting", run_id, line: 3, statement: "AWAIT hello:said", waiting_for: "hello:said", messages: 0 });
+  const { step: _, ...now } = awaiting;
+  assert.deepEqual(info.doing, { is: "waiting", run_id, steps: [now], messages: 0 });
   assert.deepEqual(typesIn(module), ["agent:spawned"]);
 });
 
