@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { askerOn } from "../harness/ask.ts";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
-import { gitIn } from "../harness/git.ts";
+import { fsck, gitIn } from "../harness/git.ts";
 import { countIn, countingPattern, increment, startWorkers } from "../harness/pattern-clients.ts";
 import { rounds } from "../harness/rounds.ts";
 import { until } from "../harness/until.ts";
@@ -148,6 +148,6 @@ test("commits by hand all the time while four clients save without pause: both s
   for (const saved of names) total += countIn(await readFile(join(folder, `orchestrations/${saved}.yaml`), "utf8"));
   assert.equal(total, workers.acknowledged.length, "each save added 1");
   assert.ok(total >= commits);
-  assert.equal(await git("fsck", "--strict", "--no-dangling"), "");
+  assert.equal(await fsck(git), "");
   assert.equal(await git("status", "--porcelain"), "");
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
-import { type Git, gitIn } from "../harness/git.ts";
+import { fsck, type Git, gitIn } from "../harness/git.ts";
 import { countIn, countingPattern, increment, tryAsk } from "../harness/pattern-clients.ts";
 import { rounds } from "../harness/rounds.ts";
 import { until } from "../harness/until.ts";
@@ -29,7 +29,7 @@ const together = <Result>(
 /** One line of commits, each file as the last commit left it. */
 async function assertSound(git: Git): Promise<void> {
   assert.equal(await git("rev-list", "--merges", "--count", "HEAD"), "0");
-  assert.equal(await git("fsck", "--strict", "--no-dangling"), "");
+  assert.equal(await fsck(git), "");
   assert.equal(await git("status", "--porcelain"), "");
 }
 
@@ -97,7 +97,8 @@ test(`${merges} forks, each with an addition of its own, merged back at the same
     for (;;) {
       const { body, code } = await tryAsk<{ status: string }>(client, "composition:merge", request, 60_000);
       if (code === "COMPOSITION_STALE") continue; // another merge came between
-      assert.deepEqual([body?.status, code], ["merged", undefined]);
+      if (code === "REQUEST_TIMEOUT") continue; // so many at once that its turn did not come, or its reply
+      assert.ok(body?.status === "merged" || body?.status === "unchanged", code ?? body?.status);
       return;
     }
   });

@@ -8,7 +8,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { parse } from "yaml";
 import { askerOn } from "../harness/ask.ts";
 import { startDaemonProcess } from "../harness/daemon-process.ts";
-import { type Git, gitIn } from "../harness/git.ts";
+import { fsck, type Git, gitIn } from "../harness/git.ts";
 import { countIn, countingPattern, increment, startWorkers, tryAsk } from "../harness/pattern-clients.ts";
 import { rounds } from "../harness/rounds.ts";
 import { until } from "../harness/until.ts";
@@ -107,7 +107,7 @@ test(`${kills} × kill -9 in the middle of saves, forks, merges and decisions: a
   assert.ok(agree, JSON.stringify(lists));
   assert.deepEqual(objects.problems, []);
   assert.equal(await git("rev-list", "--max-parents=0", "--count", "HEAD"), "1");
-  assert.equal(await git("fsck", "--strict", "--no-dangling"), "");
+  assert.equal(await fsck(git), "");
   assert.equal(await git("status", "--porcelain"), "");
   t.diagnostic(
     `${saves.length} saves, ${forks.size} forks, ${merges.length} merges, ${decisions.size} decisions acknowledged; ${reachable.size} commits`,

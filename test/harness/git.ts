@@ -19,6 +19,20 @@ export const gitIn =
     return stdout.trimEnd();
   };
 
+/**
+ * What `git fsck` has to say. An object that is packed and deleted while fsck is about to read it is no damage: fsck is asked again.
+ * @throws Error if objects are missing or damaged
+ */
+export async function fsck(git: Git): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await git("fsck", "--strict", "--no-dangling");
+    } catch (error) {
+      if (attempt === 5 || !/unable to mmap .*: No such file/.test(String((error as { stderr?: unknown }).stderr))) throw error;
+    }
+  }
+}
+
 /** A folder that is gone when the test ends. */
 export async function temporaryFolder(test: Pick<TestContext, "after">): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "reprise-test-"));
