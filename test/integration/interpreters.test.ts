@@ -375,6 +375,21 @@ describe("claimed against observed", () => {
     const said = { reason: claim, set: [], emit: [] };
     const hybrid = await play("hybrid", 'EMIT "test:alarm"\nSay what was done.', { answer: () => judged(said) });
     assert.equal(hybrid.unverified, undefined);
+    const words = "I created 'the_summary' and called `composition:get`, then `run__list_files`.";
+    const reading = await play("llm", "Look.", {
+      answer: (_, index) =>
+        index === 0
+          ? acted(["run__list_files", { directory: "." }], ["run", { tool: "list_files", arguments: { directory: "." } }])
+          : acted(["return", { value: words }]),
+    });
+    assert.equal(reading.unverified, undefined);
+    const idle = await play("hybrid", "Say what was done.", {
+      answer: () => judged({ ...said, reason: words, decision: "I spawned three workers." }),
+    });
+    assert.deepEqual(
+      idle.unverified?.map(({ target }) => target),
+      ["agent:spawn", "list_files"],
+    );
     const boasting = await play("hybrid", "Say what was done.", { answer: () => judged(said) });
     assert.equal(boasting.unverified?.[0]?.target, "test:alarm");
   });

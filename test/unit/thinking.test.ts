@@ -12,6 +12,8 @@ describe("claims in a text", () => {
   it("are deeds in the past, with the name of what was used", () => {
     assert.deepEqual(targets("I emitted test:alarm."), ["test:alarm"]);
     assert.deepEqual(targets("Called `compress` twice and spawned agent:spawn"), ["compress", "agent:spawn"]);
+    assert.deepEqual(targets("I spawned two helpers and called `run__compress`"), ["agent:spawn", "compress"]);
+    assert.deepEqual(targets("I called composition__fork and `composition__fork`"), ["composition:fork"]);
     assert.deepEqual(targets("All is well. Then I sent test:one; I raised test:two!"), ["test:one", "test:two"]);
   });
 

@@ -15,8 +15,8 @@ export interface Claim {
 }
 
 export interface Claims {
-  /** @param about_to what is done right after, so that it may be claimed already */
-  check(text: string, step: string, about_to?: readonly string[]): Promise<void>;
+  /** @param following what is done right after, so that it may be claimed already */
+  check(text: string, step: string, following?: readonly string[]): Promise<void>;
   /** Those that nothing shows. */
   readonly unverified: readonly Claim[];
 }
@@ -25,37 +25,57 @@ const deed =
   /\b(?:emitted|sent|published|raised|triggered|called|invoked|ran|executed|spawned|started|created|notified|recorded|tracked)\b/i;
 /** `domain:action`, or a word in quotes or backticks. */
 const named = /\b[a-z][a-z0-9_]*:[a-z][a-z0-9_]*\b|(?<=[`"'])[a-z][a-z0-9_]*(?=[`"'])/g;
-const denial = /\b(?:not|never|no|n't|without|nothing|will|would|should|could|to be|if)\b|n't\b/i;
+const denial = /\b(?:not|never|no|without|nothing|will|would|should|could|to be|if)\b|n't\b/i;
 
-/** What a text claims to have been done. Pure. */
+/** What a text claims to have been done; a word in quotes is a target only if it is the name of a tool. Pure. */
 export function claimsIn(text: string): { claim: string; target: string }[] {
   return text.split(/(?<=[.!?;])\s+|\n+/).flatMap((sentence) => {
     const verb = deed.exec(sentence);
     if (verb === null || denial.test(sentence)) return [];
-    const after = sentence.slice(verb.index);
-    return [...new Set(after.match(named) ?? [])].map((target) => ({ claim: sentence.trim().slice(0, 500), target }));
+    const names = [...new Set(sentence.slice(verb.index).match(named) ?? [])].map(targetOf);
+    const targets = /^spawned$/i.test(verb[0]) && !names.some((name) => name.includes(":")) ? ["agent:spawn", ...names] : names;
+    return targets.map((target) => ({ claim: sentence.trim().slice(0, 500), target }));
   });
 }
 
-/** @param wasDone does the run itself know of it? */
+/** The tools of the llm interpreter bear the names of what they use: `run__compress`, `agent__spawn`. */
+const targetOf = (name: string): string => name.replace(/^run__/, "").replace("__", ":");
+
+/** Effects that are commands, though they do not name them. */
+const commandOf: Readonly<Record<string, string>> = {
+  spawn: "agent:spawn",
+  send: "agent:send",
+  terminate: "agent:terminate",
+  track: "composition:track_decision",
+  choose: "policy:select",
+  outcome: "policy:outcome",
+  ask: "approval:request",
+};
+
 export function openClaims(context: ModuleContext, run: StartedEntry): Claims {
   const unverified: Claim[] = [];
 
+  async function isTool(name: string): Promise<boolean> {
+    const { tools } = await context.call<{ tools: { name: string }[] }>("tool:list", {});
+    return tools.some((tool) => tool.name === name);
+  }
+
   async function isShown(target: string): Promise<boolean> {
-    if (target.includes(":")) {
-      const { events } = await context.events.query({ types: [target], run: run.run_id, limit: 1 });
-      if (events.length > 0) return true;
-    }
-    // Commands and tools are in the journal, by the intent of their step or in its result.
+    // Reads leave no trace, and do nothing that could be claimed in vain.
+    if (context.isRead(target)) return true;
     const quoted = JSON.stringify(target);
-    return (await context.journal.read(run.run_id)).slice(1).some((entry) => deedsIn(entry).includes(quoted));
+    if ((await context.journal.read(run.run_id)).some((entry) => deedsIn(entry).includes(quoted))) return true;
+    if (!target.includes(":")) return false;
+    const { events } = await context.events.query({ types: [target], run: run.run_id, limit: 1 });
+    return events.length > 0;
   }
 
   return {
     unverified,
-    async check(text, step, about_to = []) {
+    async check(text, step, following = []) {
       for (const { claim, target } of claimsIn(text)) {
-        if (about_to.includes(target) || (await isShown(target))) continue;
+        const isName = target.includes(":") || (await isTool(target));
+        if (!isName || following.includes(target) || (await isShown(target))) continue;
         unverified.push({ claim, target, step });
         if (run.agent_id === undefined) continue;
         const cause = { ...causeOf(run), id: `${run.run_id}/${step}/claim/${unverified.length}` };
@@ -65,8 +85,9 @@ export function openClaims(context: ModuleContext, run: StartedEntry): Claims {
   };
 }
 
-/** What an entry says was begun, but for what was thought. */
+/** What an entry of the journal says was begun, but for what was thought. */
 function deedsIn(entry: unknown): string {
-  const { intents = [] } = entry as { intents?: { effect?: { kind?: string } }[] };
-  return JSON.stringify(intents.filter(({ effect }) => effect?.kind !== "judge" && effect?.kind !== "think"));
+  const { intents = [] } = entry as { intents?: { effect?: { kind: string } }[] };
+  const effects = intents.flatMap(({ effect }) => (effect === undefined || effect.kind === "think" ? [] : effect));
+  return JSON.stringify(effects.map((effect) => [commandOf[effect.kind], effect]));
 }

@@ -81,11 +81,11 @@ function createJudge({ context, run, pattern, claims }: JudgeOptions) {
     step: string,
     signal: AbortSignal,
   ) {
-    const about_it: JudgementContext = { judgement: { line, text, about }, answer };
+    const judged: JudgementContext = { judgement: { line, text, about }, answer };
     const who = { run_id: run.run_id, ...(run.agent_id && { agent_id: run.agent_id }) };
     const cause = { ...causeOf(run), id: `${run.run_id}/${step}/decision` };
     try {
-      await context.call("composition:track_decision", { pattern: run.pattern, ...decided, context: about_it, ...who }, { cause, signal });
+      await context.call("composition:track_decision", { pattern: run.pattern, ...decided, context: judged, ...who }, { cause, signal });
     } catch (error) {
       // The pattern was deleted meanwhile; the run goes on, and its journal has the answer.
       if (!(error instanceof CodedError) || error.code !== "COMPOSITION_NOT_FOUND") throw error;

@@ -146,11 +146,15 @@ const awaitEvent = tool(
   "AWAIT: waits for events, from the start of the run on.",
   {
     event: z.string().describe("a name, or a pattern such as sensor:*"),
-    min: z.number().int().min(1).max(1000).default(1),
+    from: z.array(z.string()).min(1).optional().describe("agent_id: only what these agents emit, one event of each"),
+    min: z.number().int().min(1).max(1000).optional().describe("so many must come; default: one, or one of each agent"),
     within,
+    partial: z.boolean().default(false).describe("when the time is up, fewer are no error"),
   },
-  ({ event, min, within }, step) =>
-    step({ kind: "await", for: { of: "events", event, except: [] }, min, max: min, partial: false, ...until(within) }),
+  ({ event, from, min = from?.length ?? 1, within, partial }, step) => {
+    const wanted = { of: "events", event, except: [], ...(from && { from }) } as const;
+    return step({ kind: "await", for: wanted, min, max: Math.max(min, from?.length ?? min), partial, ...until(within) });
+  },
 );
 
 const awaitAgents = tool(
