@@ -50,10 +50,13 @@ function toolUseOf({ kind, ...effect }: Record<string, unknown> & { readonly kin
       return { name: "send", arguments: { to: effect.to, message: effect.message, await_reply: effect.expects_reply } };
     case "terminate":
       return { name: "agent__terminate", arguments: { agent_id: (effect.agents as string[])[0] } };
-    case "await":
+    case "await": {
+      const { of, event, from } = effect.for as { of: string; event: string; from?: string[] };
       // The tool that sends waits for the replies, too.
-      if ((effect.for as { of: string }).of === "replies") return undefined;
-      throw new Error(`no tool for a wait for ${JSON.stringify(effect.for)}`);
+      if (of === "replies") return undefined;
+      if (of !== "events") throw new Error(`no tool for a wait for ${of}`);
+      return { name: "await_event", arguments: { event, ...(from && { from }), min: effect.min, partial: effect.partial, within: 30 } };
+    }
     case "judge":
     case "sleep":
       return undefined;

@@ -33,6 +33,10 @@ function workerAnswer(request: ModelRequest): ModelAnswer | undefined {
   const prompt = promptOf(request);
   if (!prompt.includes('"reply"')) return undefined;
   const marks = [{ criterion: "reasons", for: 7, against: 4, why: "They carry further." }];
+  const vote = { proposal: "the tests", objections: [] };
+  if (prompt.includes("finding a consensus")) {
+    return { content: JSON.stringify({ reply: "I voted.", events: [{ event: "consensus:voted", data: JSON.stringify(vote) }] }) };
+  }
   const reply = prompt.includes("You judge a debate") ? JSON.stringify({ marks }) : "Who reads the tests first knows what the code is for.";
   return { content: JSON.stringify({ reply, events: [] }) };
 }
@@ -74,7 +78,7 @@ const nothingToDo = () => ({
   content: JSON.stringify({ reason: "Nothing stands out.", decision: "go on", confidence: 0.7, set: [], emit: [] }),
 });
 
-const shipped: { pattern: string; events: string; inputs: () => object }[] = [
+const shipped: { pattern: string; events: string | string[]; inputs: () => object }[] = [
   { pattern: "tournament_basic", events: "tournament:*", inputs: () => ({ directory: files }) },
   {
     pattern: "adaptive_tournament",
@@ -91,19 +95,25 @@ const shipped: { pattern: string; events: string; inputs: () => object }[] = [
     events: "pipeline:*",
     inputs: () => ({ directory: files, treatments: ["no-such-method"], window: 2, stop_at: 2 }),
   },
+  {
+    pattern: "consensus_builder",
+    events: ["consensus:round_finished", "consensus:finished"],
+    inputs: () => ({ question: "What do we read first?", rounds: 2 }),
+  },
   { pattern: "debate", events: "debate:*", inputs: () => ({ motion: "Tests should be read before code.", rounds: 2 }) },
 ];
 
 describe("the same events come from the interpreters scripted, hybrid and llm", () => {
-  for (const { pattern, events: type, inputs } of shipped) {
+  for (const { pattern, events, inputs } of shipped) {
+    const types = [events].flat();
     it(`that play ${pattern}`, async () => {
       const nobody = () => assert.fail("the scripted interpreter asks nobody");
-      const scripted = await play(pattern, inputs(), "scripted", [type], nobody);
+      const scripted = await play(pattern, inputs(), "scripted", types, nobody);
       assert.ok(scripted.events.length >= 2, "it emits too little to tell anything");
-      const hybrid = await play(pattern, inputs(), "hybrid", [type], nothingToDo);
+      const hybrid = await play(pattern, inputs(), "hybrid", types, nothingToDo);
       assert.ok(asked > 0, "it has no judgement point");
       assert.deepEqual(hybrid.events, scripted.events);
-      const llm = await play(pattern, inputs(), "llm", [type], playerOf(await usesOf(scripted.run_id)));
+      const llm = await play(pattern, inputs(), "llm", types, playerOf(await usesOf(scripted.run_id)));
       assert.deepEqual(llm.events, scripted.events);
     });
   }
