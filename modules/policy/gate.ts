@@ -12,10 +12,11 @@ import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import { compareSequentially, type SequentialVerdict } from "./evaluation/sequential.ts";
+import { experienceWindow } from "./experience/store.ts";
 import type { Evaluation } from "./learner/evaluate-job.ts";
 import type { Learner } from "./learner/learner.ts";
 import type { PolicyState } from "./learner/messages.ts";
-import { experienceWindow, type Ledger } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { onlineKinds, unknownPolicy } from "./policies/kinds.ts";
 import { optionsOf } from "./serving/online.ts";
 import { beginTrial, type Contender, type Deployment, isSame, labelOf, promote, rollBack, type SlotState } from "./serving/slot-state.ts";
@@ -64,7 +65,7 @@ export class Gate {
     const learned = checkpoints.find(({ sha256 }) => sha256 === deployment.checkpoint)?.outcomes ?? Math.floor((first + outcomes) / 2);
     const [policy, present] = await Promise.all([this.#stateOf(deployment), this.#stateOf(serving)]);
     const job = { kind: "evaluate", policy, serving: present, options: optionsOf(slot), after: learned } as const;
-    return learner.evaluate(job, ledger.texts(slot, first, outcomes));
+    return learner.evaluate(job, ledger.outcomes(slot, first, outcomes));
   }
 
   async #stateOf({ policy, checkpoint }: Deployment): Promise<PolicyState> {

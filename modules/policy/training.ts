@@ -9,10 +9,11 @@
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import type { Checkpoints } from "./checkpoints.ts";
+import { readersLag } from "./experience/store.ts";
 import { defaultSpec } from "./features/spec.ts";
 import type { Gate } from "./gate.ts";
 import type { Learner } from "./learner/learner.ts";
-import { type Joined, type Ledger, readersLag } from "./ledger.ts";
+import type { Joined, Ledger } from "./ledger.ts";
 import { kinds, onlineKinds } from "./policies/kinds.ts";
 import { optionsOf } from "./serving/online.ts";
 import { addCheckpoint, type Checkpoint, isSame, labelOf, type SlotState } from "./serving/slot-state.ts";

@@ -6,6 +6,7 @@ const version = 1;
 const tables = `
   DROP TABLE IF EXISTS progress;
   DROP TABLE IF EXISTS decisions;
+  DROP TABLE IF EXISTS texts;
   DROP TABLE IF EXISTS awaited;
   DROP TABLE IF EXISTS slots;
   DROP TABLE IF EXISTS tallies;
@@ -15,10 +16,13 @@ const tables = `
 
   -- A selection; with its outcome, once it has one. The ordinal counts the outcomes of the slot.
   CREATE TABLE decisions (
-    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, slot TEXT NOT NULL, request TEXT NOT NULL, owner TEXT NOT NULL, run TEXT,
-    served TEXT NOT NULL, choice TEXT NOT NULL, probability REAL NOT NULL, assigned REAL NOT NULL, selected TEXT NOT NULL,
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, slot TEXT NOT NULL, request TEXT NOT NULL, owner TEXT NOT NULL,
+    served TEXT NOT NULL, choice TEXT NOT NULL, probability REAL NOT NULL, assigned REAL NOT NULL,
     ordinal INTEGER, reward REAL, desirable INTEGER
   );
+  -- The data of its event: apart, since a row is written anew when its outcome comes.
+  CREATE TABLE texts (seq INTEGER PRIMARY KEY, selected TEXT NOT NULL);
+  CREATE TRIGGER forget_text AFTER DELETE ON decisions BEGIN DELETE FROM texts WHERE seq = old.seq; END;
   CREATE INDEX decisions_by_request ON decisions (request);
   CREATE UNIQUE INDEX outcomes ON decisions (slot, ordinal) WHERE ordinal IS NOT NULL;
   CREATE INDEX pending ON decisions (seq) WHERE ordinal IS NULL;
@@ -48,4 +52,6 @@ export function prepareTables(database: Database): void {
 
 /** Forgets everything, as for another log. */
 export const clearTables = (database: Database): void =>
-  database.exec(["progress", "decisions", "awaited", "slots", "tallies", "policies"].map((table) => `DELETE FROM ${table};`).join(" "));
+  database.exec(
+    ["progress", "decisions", "texts", "awaited", "slots", "tallies", "policies"].map((table) => `DELETE FROM ${table};`).join(" "),
+  );

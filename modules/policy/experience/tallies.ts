@@ -1,5 +1,5 @@
 /** How many selections and outcomes each slot had, and how its candidates were rewarded. */
-import type { Database } from "../../../daemon/module.ts";
+import type { Database, SqlStatement } from "../../../daemon/module.ts";
 
 export interface CandidateTally {
   outcomes: number;
@@ -21,11 +21,15 @@ const mostCandidates = 1_000;
 /** In memory, written to the database by flush(); reload() takes back what was not. */
 export class Tallies {
   readonly #database: Database;
+  readonly #writeSlot: SqlStatement;
+  readonly #writeCandidate: SqlStatement;
   readonly #slots = new Map<string, SlotTally>();
   readonly #changed = new Map<string, Set<string>>();
 
   constructor(database: Database) {
     this.#database = database;
+    this.#writeSlot = database.prepare("INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?)");
+    this.#writeCandidate = database.prepare("INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?)");
     this.reload();
   }
 
@@ -69,10 +73,10 @@ export class Tallies {
   flush(): void {
     for (const [slot, candidates] of this.#changed) {
       const tally = this.of(slot);
-      this.#database.prepare("INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?)").run(slot, tally.selections, tally.outcomes, tally.total);
+      this.#writeSlot.run(slot, tally.selections, tally.outcomes, tally.total);
       for (const candidate of candidates) {
         const { outcomes, total } = tally.candidates.get(candidate) ?? { outcomes: 0, total: 0 };
-        this.#database.prepare("INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?)").run(slot, candidate, outcomes, total);
+        this.#writeCandidate.run(slot, candidate, outcomes, total);
       }
     }
     this.#changed.clear();

@@ -11,7 +11,8 @@ import { encode } from "../features/encode.ts";
 import { hash } from "../features/hash.ts";
 import { defaultSpec } from "../features/spec.ts";
 import type { Joined, Ledger } from "../ledger.ts";
-import type { Experience, Policy, PolicyKind, PolicyOptions } from "../policies/policy.ts";
+import type { Policy, PolicyKind, PolicyOptions } from "../policies/policy.ts";
+import type { Selected } from "../schema.ts";
 
 interface Learning {
   readonly slot: string;
@@ -26,7 +27,6 @@ interface Learning {
 /** States in memory; one that is used less is saved, and read again when it is needed. */
 const mostInMemory = 64;
 const saveEvery = 500;
-const readAtOnce = 32;
 
 /** The same slot has the same seed on every machine. */
 export const optionsOf = (slot: string): PolicyOptions => ({ spec: defaultSpec, seed: hash(slot) });
@@ -63,7 +63,8 @@ export class OnlinePolicies implements Disposable {
   /** Takes each outcome to the policies that are up to date; the others read it later. */
   observe(joined: readonly Joined[]): void {
     for (const [key, state] of this.#states) {
-      for (const pair of joined) if (pair.slot === state.slot && pair.ordinal === state.through + 1) learn(state, pair);
+      for (const pair of joined)
+        if (pair.slot === state.slot && pair.ordinal === state.through + 1) learn(state, { ...pair, selected: pair.selected() });
       if (state.through >= state.saved + saveEvery) this.#save(key, state);
     }
   }
@@ -92,10 +93,11 @@ export class OnlinePolicies implements Disposable {
   }
 
   async #catchUp(state: Learning): Promise<void> {
-    for (;;) {
-      const missed = this.#ledger.outcomes(state.slot, state.through, Number.MAX_SAFE_INTEGER, readAtOnce);
-      for (const pair of missed) learn(state, pair);
-      if (missed.length < readAtOnce) return;
+    for (const missed of this.#ledger.outcomes(state.slot, state.through, Number.MAX_SAFE_INTEGER)) {
+      // A state may be brought up to date by observe() meanwhile.
+      for (const { ordinal, reward, selected } of missed) {
+        if (ordinal > state.through) learn(state, { ordinal, reward, selected: JSON.parse(selected) });
+      }
       await nextTurn();
     }
   }
@@ -117,14 +119,16 @@ export class OnlinePolicies implements Disposable {
 
 const keyOf = (slot: string, policy: string): string => `${policy} ${slot}`;
 
-function learn(state: Learning, pair: Joined): void {
-  state.policy.observe?.(experienceOf(pair));
-  state.through = pair.ordinal;
+interface Lesson {
+  readonly ordinal: number;
+  readonly reward: number;
+  readonly selected: Selected;
 }
 
-/** What an online policy learns of one outcome: of the chosen candidate alone. */
-function experienceOf({ selected, reward }: Joined): Experience {
+/** An online policy learns of the chosen candidate alone. */
+function learn(state: Learning, { ordinal, reward, selected }: Lesson): void {
   const { context, candidates, choice, probability } = selected;
   const chosen = candidates.filter(({ id }) => id === choice);
-  return { situation: encode(defaultSpec, context, chosen), chosen: 0, probability, reward };
+  state.policy.observe?.({ situation: encode(defaultSpec, context, chosen), chosen: 0, probability, reward });
+  state.through = ordinal;
 }
