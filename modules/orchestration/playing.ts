@@ -162,6 +162,8 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
   }
 
   async function take({ run_id, parent_run }: RunRecord, isForeign: boolean): Promise<void> {
+    // All commands are answered, or none: a step that meets a daemon that is still starting would hold the run up until the next.
+    await context.call("orchestration:list", { limit: 1 });
     if (parent_run !== undefined) await recovering.get(parent_run);
     const entries = await journals.read(run_id);
     if (entries.length === 0) entries.push(await beginJournal(run_id));
