@@ -59,7 +59,7 @@ async function ask({ settings, request, onText }: Attempt, maximum: number, tooL
     onError: () => {}, // errors come through the stream
     // Nothing is kept at the provider; schemas may use all that JSON Schema has.
     providerOptions: { openai: { store: false, strictJsonSchema: false } },
-    ...(request.tools !== undefined && request.tools.length > 0 && { tools, toolChoice: request.tool_choice }),
+    ...(request.tools !== undefined && request.tools.length > 0 && { tools }),
     ...(request.schema !== undefined && { output: Output.object({ schema: jsonSchema(request.schema), name: "answer" }) }),
   });
 

@@ -45,7 +45,6 @@ export const generateRequest = z
       )
       .max(128)
       .optional(),
-    tool_choice: z.enum(["auto", "required"]).default("auto"),
     max_tokens: z.number().int().min(1).optional().describe("at most the model's own limit"),
     stream: z.boolean().default(false).describe("tell the answer as it comes, in events model:streamed"),
   })

@@ -18,12 +18,13 @@ export const protocols = {
   openai: (url: string) => ({ provider: "openai", model: "gpt-5-mini", base_url: `${url}/v1` }),
   anthropic: (url: string) => ({ provider: "anthropic", model: "claude-sonnet-4-5", base_url: `${url}/v1` }),
   google: (url: string) => ({ provider: "google", model: "gemini-2.5-flash", base_url: `${url}/v1beta` }),
+  mistral: (url: string) => ({ provider: "mistral", model: "mistral-large-latest", base_url: `${url}/v1` }),
   openai_compatible: (url: string) => ({ provider: "openai_compatible", model: "local", base_url: `${url}/v1` }),
 } as const;
 
 /** Keys for them; anything will do. */
 export function setModelKeys(): void {
-  for (const variable of ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"])
+  for (const variable of ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY", "MISTRAL_API_KEY"])
     process.env[variable] = `key-of-${variable}`;
 }
 

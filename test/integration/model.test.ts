@@ -81,8 +81,11 @@ for (const [protocol, settingsAt] of Object.entries(protocols)) {
         finish_reason,
       } = await module.call("model:generate", { system: "Be brief.", prompt: "Weather?" });
       assert.deepEqual([text, name, attempts, finish_reason], ["It rains.", "default", 1, "stop"]);
-      assert.deepEqual(usage, { input_tokens: 1000, output_tokens: 20, cached_tokens: 0 });
-      assert.equal(cost, 0.0022);
+      // The fake server tells Mistral nothing, so there they are estimated.
+      const isTold = protocol !== "mistral";
+      if (isTold) assert.deepEqual(usage, { input_tokens: 1000, output_tokens: 20, cached_tokens: 0 });
+      else assert.ok(usage.input_tokens > 10 && usage.output_tokens === 3, JSON.stringify(usage));
+      assert.equal(cost, (usage.input_tokens * 2 + usage.output_tokens * 10) / 1e6);
       assert.match(promptOf(server.requests[0] as ModelRequest), /Be brief\.[\s\S]*Weather\?/);
       const told = module.log.ofType("model:answered")[0]?.data;
       assert.deepEqual(told && { ...(told as object), milliseconds: 0, id: "" }, {
