@@ -3,7 +3,7 @@
  *
  * The lock file's content is our intent, so a crash leaves a note of what was under way, and keeps `git commit` from
  * building on a stale index until `finish` has completed it. Git does not wait for the lock, so between two commits of ours it is
- * free for as long as we held it: however busy the repository is, who commits by hand succeeds after a few tries.
+ * free for a moment: however busy the repository is, who commits by hand succeeds after a few tries.
  */
 import { createHash } from "node:crypto";
 import { lstatSync, readFileSync, rmSync } from "node:fs";
@@ -23,7 +23,7 @@ export interface FileChange {
 }
 
 /** Git needs a moment only, however long a slow disk made us hold the lock. Milliseconds. */
-const longestRespite = 50;
+const longestRespite = 10;
 
 type FileContents = Readonly<Record<string, string | null>>;
 

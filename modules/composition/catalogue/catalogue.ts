@@ -8,7 +8,7 @@
  * 5. What is damaged is named and hides nothing else; once it is mended all is read anew.
  */
 import { CodedError } from "../../../daemon/errors.ts";
-import type { Database, FileState, ModuleContext } from "../../../daemon/module.ts";
+import type { Database, FileState, ModuleContext, SqlStatement } from "../../../daemon/module.ts";
 import { type CompositionFields, type CompositionType, compositionTypes, tryReadComposition } from "../content.ts";
 import { pathOf, placeOf } from "../store.ts";
 import { Damage } from "./damage.ts";
@@ -47,6 +47,8 @@ export class Catalogue implements AsyncDisposable {
   readonly #context: ModuleContext;
   readonly #database: Database;
   readonly #damage: Damage;
+  readonly #insert: { readonly composition: SqlStatement; readonly text: SqlStatement };
+  readonly #remove: { readonly composition: SqlStatement; readonly text: SqlStatement };
   readonly #entries = new Map<string, Entry>();
   readonly #timer: NodeJS.Timeout;
   #head: string | undefined;
@@ -62,6 +64,15 @@ export class Catalogue implements AsyncDisposable {
     this.#context = context;
     this.#database = context.openDatabase();
     prepareTables(this.#database);
+    const prepare = (sql: string) => this.#database.prepare(sql);
+    this.#insert = {
+      composition: prepare("INSERT INTO compositions (path, name, type, blob, fields, issues) VALUES (?, ?, ?, ?, ?, ?) RETURNING id"),
+      text: prepare("INSERT INTO texts (rowid, name, tags, description, content) VALUES (?, ?, ?, ?, ?)"),
+    };
+    this.#remove = {
+      composition: prepare("DELETE FROM compositions WHERE path = ? RETURNING id"),
+      text: prepare("DELETE FROM texts WHERE rowid = ?"),
+    };
     this.#damage = new Damage(this.#database, context.repository);
     this.history = new History(this.#database, context.repository, this.#damage);
     this.decisions = new DecisionRows(this.#database, context.repository, this.#damage);
@@ -177,8 +188,10 @@ export class Catalogue implements AsyncDisposable {
       places,
       ({ blob }) => this.#damage.tryRead(async () => (blob === null ? undefined : this.#context.repository.readBlob(blob))),
       ({ blob, ...place }, text) => {
-        if (blob === null || text === undefined) this.#drop(place.path);
-        else this.#take({ ...place, blob }, text);
+        this.#database.transaction(() => {
+          this.#drop(place.path);
+          if (blob !== null && text !== undefined) this.#take({ ...place, blob }, text);
+        });
       },
     );
   }
@@ -187,25 +200,17 @@ export class Catalogue implements AsyncDisposable {
     const fields = text instanceof CodedError ? text : tryReadComposition(text, { name, type });
     const issues = fields instanceof CodedError ? ((fields.details.issues as Issue[] | undefined) ?? [wholeFile(fields)]) : undefined;
     const entry: Entry = { name, type, path, blob, ...(fields instanceof CodedError ? { issues } : { fields }) };
-    this.#drop(path);
-    this.#database.transaction(() => {
-      const row = this.#database
-        .prepare("INSERT INTO compositions (path, name, type, blob, fields, issues) VALUES (?, ?, ?, ?, ?, ?) RETURNING id")
-        .get(path, name, type, blob, entry.fields ? JSON.stringify(entry.fields) : null, issues ? JSON.stringify(issues) : null);
-      const words = `${name} ${name.replaceAll(/[_.-]/g, " ")}`;
-      const { tags, description = "" } = entry.fields ?? {};
-      this.#database
-        .prepare("INSERT INTO texts (rowid, name, tags, description, content) VALUES (?, ?, ?, ?, ?)")
-        .run(Number(row?.id), words, tags?.join(" ") ?? "", description, text instanceof CodedError ? "" : text);
-    });
+    const json = (value: unknown) => (value === undefined ? null : JSON.stringify(value));
+    const row = this.#insert.composition.get(path, name, type, blob, json(entry.fields), json(issues));
+    const words = `${name} ${name.replaceAll(/[_.-]/g, " ")}`;
+    const { tags, description = "" } = entry.fields ?? {};
+    this.#insert.text.run(Number(row?.id), words, tags?.join(" ") ?? "", description, text instanceof CodedError ? "" : text);
     this.#entries.set(path, entry);
   }
 
   #drop(path: string): void {
-    this.#database.transaction(() => {
-      this.#database.prepare("DELETE FROM texts WHERE rowid IN (SELECT id FROM compositions WHERE path = ?)").run(path);
-      this.#database.prepare("DELETE FROM compositions WHERE path = ?").run(path);
-    });
+    const row = this.#remove.composition.get(path);
+    if (row) this.#remove.text.run(Number(row.id));
     this.#entries.delete(path);
   }
 

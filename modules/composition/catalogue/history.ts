@@ -1,6 +1,6 @@
 /** Commits in SQLite: which commit changed which composition to which version, and which recorded which decision. */
 import { CodedError } from "../../../daemon/errors.ts";
-import type { CommitChange, CommitInfo, Database, Repository } from "../../../daemon/module.ts";
+import type { CommitChange, CommitInfo, Database, Repository, SqlStatement } from "../../../daemon/module.ts";
 import { readMessage } from "../commit-message.ts";
 import { tryReadComposition } from "../content.ts";
 import { type CompositionPlace, placeOf } from "../store.ts";
@@ -21,9 +21,15 @@ export class History {
   readonly #database: Database;
   readonly #repository: Repository;
   readonly #damage: Damage;
+  readonly #insert: { readonly commit: SqlStatement; readonly change: SqlStatement; readonly record: SqlStatement };
 
   constructor(database: Database, repository: Repository, damage: Damage) {
     this.#database = database;
+    this.#insert = {
+      commit: database.prepare("INSERT INTO commits (id, time, author, email, message) VALUES (?, ?, ?, ?, ?) RETURNING sequence"),
+      change: database.prepare("INSERT INTO changes VALUES (?, ?, ?, ?)"),
+      record: database.prepare("INSERT OR IGNORE INTO records VALUES (?, ?)"),
+    };
     this.#repository = repository;
     this.#damage = damage;
   }
@@ -71,16 +77,12 @@ export class History {
 
   #add({ info, files }: CommitChange, versions: ReadonlyMap<string, string | undefined>): void {
     const { commit, message, author } = info;
-    this.#database
-      .prepare("INSERT INTO commits (id, time, author, email, message) VALUES (?, ?, ?, ?, ?)")
-      .run(commit, author.time, author.name, author.email, message);
-    const sequence = Number(this.#database.prepare("SELECT max(sequence) AS last FROM commits").get()?.last);
-    const insert = this.#database.prepare("INSERT INTO changes VALUES (?, ?, ?, ?)");
+    const row = this.#insert.commit.get(commit, author.time, author.name, author.email, message);
+    const sequence = Number(row?.sequence);
     for (const { path, blob } of files) {
-      if (placeOf(path)) insert.run(path, sequence, blob, versions.get(`${path} ${blob}`) ?? null);
+      if (placeOf(path)) this.#insert.change.run(path, sequence, blob, versions.get(`${path} ${blob}`) ?? null);
     }
-    for (const { id } of readMessage(info)?.decisions ?? [])
-      this.#database.prepare("INSERT OR IGNORE INTO records VALUES (?, ?)").run(id, sequence);
+    for (const { id } of readMessage(info)?.decisions ?? []) this.#insert.record.run(id, sequence);
   }
 
   /** Path and blob → version. */
