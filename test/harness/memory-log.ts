@@ -42,9 +42,9 @@ export class MemoryEventLog {
     return this.records.filter(({ type }) => patterns.some((pattern) => matches(pattern, type)));
   }
 
-  /** A page of `event:query`, by type alone. */
-  query({ types = ["*"], cursor = "0", limit = 100 }: EventQuery): EventPage {
-    const found = this.ofType(...types).filter(({ seq }) => seq > Number(cursor));
+  /** A page of `event:query`, by type and run. */
+  query({ types = ["*"], run, cursor = "0", limit = 100 }: EventQuery): EventPage {
+    const found = this.ofType(...types).filter((event) => event.seq > Number(cursor) && (run === undefined || event.run === run));
     const events = found.slice(0, limit);
     return found.length > limit ? { events, cursor: String(events.at(-1)?.seq) } : { events };
   }
