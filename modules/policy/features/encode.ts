@@ -1,14 +1,12 @@
 /** From JSON to numbers. */
 import type { Candidate, Situation } from "../policies/policy.ts";
-import { addFeature, hash } from "./hash.ts";
+import { addFeature, hash, hashParts } from "./hash.ts";
 import { type FeatureSpec, rowLayout } from "./spec.ts";
 import { type Features, walk } from "./walk.ts";
 import { addToWaves, raiseWaves } from "./waves.ts";
 
-interface Factor {
-  readonly code: number;
-  readonly value: number;
-}
+/** Features of a context that are multiplied with those of the candidates, at most. */
+const mostFactors = 32;
 
 /** What a situation was made from. */
 export interface Origin {
@@ -27,49 +25,65 @@ export function encode(spec: FeatureSpec, context: Features, candidates: readonl
   const layout = rowLayout(spec);
   const contextVector = new Float32Array(spec.context);
   const phases = new Float64Array(spec.waves);
-  const factors: Factor[] = [];
-  walk(context, spec.keys, (name, value, isWord) => {
-    const code = hash(name);
+  const factors: Factors = { codes: new Uint32Array(mostFactors), values: new Float64Array(mostFactors), count: 0 };
+  let features = 0;
+  walk(context, spec.keys, (key, detail, value, isWord) => {
+    const code = hashParts(key, detail);
     addFeature(contextVector, code, value);
     if (isWord) return;
-    factors.push({ code, value });
+    features++;
     addToWaves(phases, code, value);
+    if (factors.count === mostFactors) return;
+    factors.codes[factors.count] = code;
+    factors.values[factors.count++] = value;
   });
-  const common = new Float32Array(layout.length);
+  const common = new Float32Array(layout.candidate);
   common[0] = 1;
   common.set(contextVector, layout.context);
-  if (factors.length > 1) raiseWaves(phases, common, layout.waves);
+  // Of a single feature the waves would only tell what it tells itself.
+  if (features > 1) raiseWaves(phases, common, layout.waves);
 
-  const vectors: Float32Array[] = [];
-  const rows: Float32Array[] = [];
-  for (const { id, features } of candidates) {
-    const vector = new Float32Array(spec.candidate);
-    const row = common.slice();
-    if (features !== undefined) {
-      const products = row.subarray(layout.products);
-      walk(features, spec.keys, (name, value, isWord) => {
-        const code = hash(name);
+  // One piece of memory each: what takes longest here is to allocate.
+  const vectors = pieces(candidates.length, spec.candidate);
+  const rows = pieces(candidates.length, layout.length);
+  candidates.forEach(({ id, features: described }, position) => {
+    const vector = vectors[position] as Float32Array;
+    const row = rows[position] as Float32Array;
+    row.set(common);
+    if (described !== undefined) {
+      walk(described, spec.keys, (key, detail, value, isWord) => {
+        const code = hashParts(key, detail);
         addFeature(vector, code, value);
-        if (!isWord) multiply(factors, code, value, products);
+        if (!isWord) multiply(factors, code, value, row, layout.products);
       });
       row.set(vector, layout.candidate);
     }
     // Not in the row: linear models learn by name beside it, and names that never come again do not blur it.
     if (spec.identity) addFeature(vector, hash(`id=${id}`), 1);
-    vectors.push(vector);
-    rows.push(row);
-  }
+  });
   const situation = { context: contextVector, candidates: vectors, rows, ids: candidates.map(({ id }) => id) };
   origins.set(situation, { spec, context, candidates });
   return situation;
 }
 
+function pieces(count: number, length: number): Float32Array[] {
+  const whole = new Float32Array(count * length);
+  return Array.from({ length: count }, (_, position) => whole.subarray(position * length, (position + 1) * length));
+}
+
+interface Factors {
+  readonly codes: Uint32Array;
+  readonly values: Float64Array;
+  count: number;
+}
+
 /** Count sketch of the outer product (Pham and Pagh 2013): the hash of a pair is the sum of the hashes. */
-function multiply(factors: readonly Factor[], code: number, value: number, products: Float32Array): void {
-  const mask = products.length - 1;
-  for (const factor of factors) {
-    const sum = (factor.code + code) >>> 0;
-    const index = (sum >>> 8) & mask;
-    products[index] = (products[index] as number) + (sum & 128 ? value : -value) * factor.value;
+function multiply({ codes, values, count }: Factors, code: number, value: number, row: Float32Array, offset: number): void {
+  const mask = row.length - offset - 1;
+  for (let each = 0; each < count; each++) {
+    const sum = ((codes[each] as number) + code) | 0;
+    const index = offset + ((sum >>> 8) & mask);
+    const product = value * (values[each] as number);
+    row[index] = (row[index] as number) + (sum & 128 ? product : -product);
   }
 }

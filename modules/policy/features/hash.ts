@@ -1,10 +1,17 @@
 /** Signed feature hashing (Weinberger et al. 2009, arXiv 0902.2206): features by name in a vector of fixed length, with no dictionary. */
 
-/** 32 bits of a name: FNV-1a, finalised. */
-export function hash(name: string): number {
-  let code = 0x811c9dc5;
-  for (let index = 0; index < name.length; index++) code = Math.imul(code ^ name.charCodeAt(index), 0x01000193);
-  return finalise(code);
+const start = 0x811c9dc5;
+
+/** 32 bits of a text: FNV-1a, finalised. */
+export const hash = (text: string): number => finalise(absorb(start, text));
+
+/** The same as hash(key + detail), without making that text. */
+export const hashParts = (key: string, detail: string): number => finalise(absorb(absorb(start, key), detail));
+
+function absorb(code: number, text: string): number {
+  let absorbed = code;
+  for (let index = 0; index < text.length; index++) absorbed = Math.imul(absorbed ^ text.charCodeAt(index), 0x01000193);
+  return absorbed;
 }
 
 /** Spreads the bits of an integer over all 32: the finaliser of MurmurHash3. */

@@ -3,8 +3,11 @@
 /** By name: numbers, booleans, strings, lists of tags or numbers, and records of these. */
 export type Features = Readonly<Record<string, unknown>>;
 
-/** Called for each number; `isWord` for the words of a text, of which there are many that say little. */
-export type Visit = (name: string, value: number, isWord: boolean) => void;
+/**
+ * Called for each number. Its name is key + detail, as in `cost`, `color=red`, `task:summarize`; `isWord` for the words of a
+ * text, of which there are many that say little.
+ */
+export type Visit = (key: string, detail: string, value: number, isWord: boolean) => void;
 
 const deepest = 3;
 const mostItems = 256;
@@ -21,10 +24,10 @@ export function walk(features: Features, keys: readonly string[] | undefined, vi
 function walkValue(key: string, value: unknown, weight: number, depth: number, visit: Visit): void {
   switch (typeof value) {
     case "number":
-      if (Number.isFinite(value)) visit(key, weight * squash(value), false);
+      if (Number.isFinite(value)) visit(key, "", weight * squash(value), false);
       return;
     case "boolean":
-      visit(`${key}=${value}`, weight, false);
+      visit(key, value ? "=true" : "=false", weight, false);
       return;
     case "string":
       walkText(key, value, weight, visit);
@@ -48,11 +51,11 @@ function walkList(key: string, list: readonly unknown[], weight: number, depth: 
 /** A single word is a category; of a text each word counts, in any order. */
 function walkText(key: string, text: string, weight: number, visit: Visit): void {
   if (!space.test(text)) {
-    visit(`${key}=${text}`, weight, false);
+    visit(key, `=${text}`, weight, false);
     return;
   }
   const words = [...new Set(text.toLowerCase().match(word))].slice(0, mostItems);
-  for (const each of words) visit(`${key}:${each}`, (textWeight * weight) / Math.sqrt(words.length), true);
+  for (const each of words) visit(key, `:${each}`, (textWeight * weight) / Math.sqrt(words.length), true);
 }
 
 /** Linear up to 3, logarithmic beyond, so that milliseconds and money do not drown what is measured from 0 to 1. */

@@ -4,10 +4,14 @@
  */
 import { normal, seededRandom } from "../chance.ts";
 
-const slowest = 0.5;
+/** Frequencies, from slow for what changes with many features to fast for what changes with few. */
+const slowest = 1;
 const fastest = 3;
+/** What the squares of the waves add up to, about: a category's is 1. */
+const power = 3;
 const mostRemembered = 8_192;
-const mixes = new Map<string, Float64Array>();
+/** By code of the feature. */
+const mixes = new Map<number, Float64Array>();
 
 /** Adds one feature to the arguments of the waves. */
 export function addToWaves(phases: Float64Array, code: number, value: number): void {
@@ -15,22 +19,21 @@ export function addToWaves(phases: Float64Array, code: number, value: number): v
   for (let index = 0; index < phases.length; index++) phases[index] = (phases[index] as number) + value * (mix[index] as number);
 }
 
-/** The waves, so scaled that their squares add up to about 1. */
+/** Writes the waves into a row. */
 export function raiseWaves(phases: Float64Array, row: Float32Array, offset: number): void {
   const shifts = mixOf(0, phases.length);
-  const scale = Math.sqrt(4 / phases.length);
+  const height = Math.sqrt((2 * power) / phases.length);
   for (let index = 0; index < phases.length; index++) {
-    row[offset + index] = scale * Math.cos((phases[index] as number) + Math.PI * (shifts[index] as number));
+    row[offset + index] = height * Math.cos((phases[index] as number) + Math.PI * (shifts[index] as number));
   }
 }
 
 function mixOf(code: number, length: number): Float64Array {
-  const key = `${code}/${length}`;
-  const known = mixes.get(key);
-  if (known !== undefined) return known;
+  const known = mixes.get(code);
+  if (known?.length === length) return known;
   const random = seededRandom(code);
   const mix = Float64Array.from({ length }, (_, index) => slowest * (fastest / slowest) ** (index / (length - 1)) * normal(random));
-  if (mixes.size === mostRemembered) mixes.clear();
-  mixes.set(key, mix);
+  if (mixes.size >= mostRemembered) mixes.clear();
+  mixes.set(code, mix);
   return mix;
 }

@@ -1,54 +1,85 @@
 /**
  * Weights with what is known of them: independent normal distributions, updated by assumed-density filtering (the exact
- * posterior, less the correlations). Everything takes time in proportion to the positions of a row that are not zero.
+ * posterior, less the correlations). Everything takes time in proportion to the positions of a row that are looked at.
  */
 export interface Block {
   readonly mean: Float64Array;
   readonly variance: Float64Array;
   /** What the variances were before anything was known, and what they return to when things change. */
   readonly prior: number;
+  /** Outcomes that the model had observed when the variances were last brought up to date. */
+  clock: number;
 }
 
-export const createBlock = (length: number, prior: number): Block => ({
+/** What is expected of a sum of weights. */
+export interface Expectation {
+  readonly mean: number;
+  readonly variance: number;
+}
+
+/** Variances grow by this factor an outcome: what was learned 5 000 outcomes ago counts for little any more. */
+const growth = 1.0002;
+/**
+ * Weights that are learned together are known better together than each by itself. Their variances shrink by this factor
+ * faster than they should singly, which makes up for the correlations that are not kept; but not by more than `mostAtOnce`.
+ */
+const togetherness = 1.5;
+const mostAtOnce = 0.9;
+
+export const createBlock = (length: number, prior: number, clock: number): Block => ({
   mean: new Float64Array(length),
   variance: new Float64Array(length).fill(prior),
   prior,
+  clock,
 });
 
-/** Positions of a row between `from` and `to` that are not zero. */
-export function activeIn(row: Float32Array, from: number, to: number): Int32Array {
-  const active = new Int32Array(to - from);
+/** Positions of a row before `end` that are not zero. */
+export function activeIn(row: Float32Array, end: number): Int32Array {
+  const active = new Int32Array(end);
   let count = 0;
-  for (let index = from; index < to; index++) if (row[index] !== 0) active[count++] = index;
+  for (let index = 0; index < end; index++) if (row[index] !== 0) active[count++] = index;
   return active.subarray(0, count);
 }
 
-/** Σ mean × row */
-export function expectation({ mean }: Block, row: Float32Array, active: Int32Array): number {
-  let sum = 0;
-  for (let each = 0; each < active.length; each++) {
-    const index = active[each] as number;
-    sum += (mean[index] as number) * (row[index] as number);
-  }
-  return sum;
-}
-
-/** Σ variance × row² */
-export function uncertainty({ variance }: Block, row: Float32Array, active: Int32Array): number {
-  let sum = 0;
+/** Of Σ weight × row over the active positions. @param now outcomes that the model observed */
+export function expectActive({ mean, variance, prior, clock }: Block, row: Float32Array, active: Int32Array, now: number): Expectation {
+  const grown = growth ** (now - clock);
+  let expected = 0;
+  let uncertain = 0;
   for (let each = 0; each < active.length; each++) {
     const index = active[each] as number;
     const value = row[index] as number;
-    sum += (variance[index] as number) * value * value;
+    expected += (mean[index] as number) * value;
+    uncertain += Math.min(prior, (variance[index] as number) * grown) * value * value;
   }
-  return sum;
+  return { mean: expected, variance: uncertain };
 }
 
-/** Σ row² */
-export function squaredNorm(row: Float32Array, active: Int32Array): number {
-  let sum = 0;
-  for (let each = 0; each < active.length; each++) sum += (row[active[each] as number] as number) ** 2;
-  return sum;
+/** The same over all positions from `start` to `end`. */
+export function expectBetween(
+  { mean, variance, prior, clock }: Block,
+  row: Float32Array,
+  start: number,
+  end: number,
+  now: number,
+): Expectation {
+  const grown = growth ** (now - clock);
+  let expected = 0;
+  let uncertain = 0;
+  for (let index = start; index < end; index++) {
+    const value = row[index] as number;
+    expected += (mean[index] as number) * value;
+    uncertain += Math.min(prior, (variance[index] as number) * grown) * value * value;
+  }
+  return { mean: expected, variance: uncertain };
+}
+
+/** Brings the variances up to date. */
+export function refresh(block: Block, now: number): void {
+  const { variance, prior } = block;
+  const grown = growth ** (now - block.clock);
+  for (let index = 0; index < variance.length; index++) variance[index] = Math.min(prior, (variance[index] as number) * grown);
+  block.clock = now;
 }
 
 /**
@@ -58,8 +89,16 @@ export function squaredNorm(row: Float32Array, active: Int32Array): number {
 export function update({ mean, variance }: Block, row: Float32Array, active: Int32Array, surprise: number, total: number): void {
   for (let each = 0; each < active.length; each++) {
     const index = active[each] as number;
-    const gain = (variance[index] as number) * (row[index] as number);
-    mean[index] = (mean[index] as number) + (gain * surprise) / total;
-    variance[index] = (variance[index] as number) - (gain * gain) / total;
+    const value = row[index] as number;
+    const gain = ((variance[index] as number) * value) / total;
+    mean[index] = (mean[index] as number) + gain * surprise;
+    variance[index] = (variance[index] as number) * (1 - Math.min(mostAtOnce, togetherness * gain * value));
   }
+}
+
+/** Σ row² */
+export function squaredNorm(row: Float32Array, active: Int32Array): number {
+  let sum = 0;
+  for (let each = 0; each < active.length; each++) sum += (row[active[each] as number] as number) ** 2;
+  return sum;
 }

@@ -6,7 +6,7 @@
 import { finalise } from "../features/hash.ts";
 import { type FeatureSpec, type RowLayout, rowLayout } from "../features/spec.ts";
 import type { Situation } from "../policies/policy.ts";
-import { activeIn, type Block, createBlock, expectation, squaredNorm, uncertainty, update } from "./block.ts";
+import { activeIn, type Block, createBlock, type Expectation, expectActive, expectBetween, refresh, squaredNorm, update } from "./block.ts";
 import { type ChangeState, createChangeState, hasChanged } from "./change.ts";
 
 /** Variances of the weights and of the noise before anything is known. */
@@ -19,13 +19,6 @@ const noiseMemory = 500;
 const mostNamed = 256;
 const leastVariance = 1e-4;
 const mostSquaredSurprise = 25;
-
-export interface Prediction {
-  /** Expected reward. */
-  readonly mean: number;
-  /** Of the expected reward, as far as it is not the same for all candidates. */
-  readonly variance: number;
-}
 
 export interface LinearModel {
   readonly layout: RowLayout;
@@ -48,7 +41,7 @@ export function createModel(spec: FeatureSpec): LinearModel {
   const layout = rowLayout(spec);
   return {
     layout,
-    shared: createBlock(layout.length, prior.shared),
+    shared: createBlock(layout.length, prior.shared, 0),
     own: spec.identity ? new Map() : undefined,
     change: createChangeState(),
     observed: 0,
@@ -62,35 +55,38 @@ export function createModel(spec: FeatureSpec): LinearModel {
 /** Changes with everything that is observed. */
 export const versionOf = ({ observed, digest }: LinearModel): string => `${observed}-${digest.toString(16).padStart(8, "0")}`;
 
-/** What is expected of each candidate. */
-export function predict({ layout, shared, own, spread }: LinearModel, { rows, ids }: Situation): Prediction[] {
+/** What is expected of each candidate; the variance is of what is not the same for all of them. */
+export function predict({ layout, shared, own, spread, observed }: LinearModel, { rows, ids }: Situation): Expectation[] {
   const first = rows[0] as Float32Array;
-  const context = activeIn(first, 0, layout.candidate);
-  const common = expectation(shared, first, context);
-  const newcomer = spread * squaredNorm(first, context);
+  const context = activeIn(first, layout.candidate);
+  const common = expectActive(shared, first, context, observed).mean;
+  const newcomer: Expectation = { mean: 0, variance: spread * squaredNorm(first, context) };
   return rows.map((row, index) => {
-    const described = activeIn(row, layout.candidate, layout.length);
-    const mean = common + expectation(shared, row, described);
-    const variance = uncertainty(shared, row, described);
-    if (own === undefined) return { mean, variance };
+    const described = expectBetween(shared, row, layout.candidate, layout.length, observed);
+    const mean = common + described.mean;
+    if (own === undefined) return { mean, variance: described.variance };
     const block = own.get(ids[index] as string);
-    if (block === undefined) return { mean, variance: variance + newcomer };
-    return { mean: mean + expectation(block, row, context), variance: variance + uncertainty(block, row, context) };
+    const named = block === undefined ? newcomer : expectActive(block, row, context, observed);
+    return { mean: mean + named.mean, variance: described.variance + named.variance };
   });
 }
 
 /** Learns the reward of the candidate with this row. */
 export function learn(model: LinearModel, row: Float32Array, id: string, reward: number): void {
-  const { layout, shared, own } = model;
-  const all = activeIn(row, 0, layout.length);
-  let surprise = reward - expectation(shared, row, all);
-  let total = model.noise + uncertainty(shared, row, all);
+  const { layout, shared, own, observed } = model;
+  const all = activeIn(row, layout.length);
+  refresh(shared, observed);
+  const expected = expectActive(shared, row, all, observed);
+  let surprise = reward - expected.mean;
+  let total = model.noise + expected.variance;
   if (own !== undefined) {
-    const context = activeIn(row, 0, layout.candidate);
+    const context = activeIn(row, layout.candidate);
     if (!own.has(id)) meet(model, (surprise ** 2 - total) / squaredNorm(row, context));
-    const block = own.get(id) ?? createBlock(layout.candidate, model.spread);
-    surprise -= expectation(block, row, context);
-    total += uncertainty(block, row, context);
+    const block = own.get(id) ?? createBlock(layout.candidate, model.spread, observed);
+    refresh(block, observed);
+    const named = expectActive(block, row, context, observed);
+    surprise -= named.mean;
+    total += named.variance;
     update(block, row, context, surprise, total);
     own.delete(id);
     own.set(id, block);

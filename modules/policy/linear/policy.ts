@@ -1,6 +1,7 @@
 /** Policies on the linear model: they differ in what odds they give to the same predictions. */
 import type { Odds, Policy, PolicyKind, PolicyOptions, Situation } from "../policies/policy.ts";
-import { createModel, type LinearModel, learn, type Prediction, predict, versionOf } from "./model.ts";
+import type { Expectation } from "./block.ts";
+import { createModel, type LinearModel, learn, predict, versionOf } from "./model.ts";
 import { tellReason } from "./reason.ts";
 import { loadModel, saveModel } from "./saved-model.ts";
 
@@ -8,7 +9,7 @@ import { loadModel, saveModel } from "./saved-model.ts";
 const exploration = 0.02;
 
 /** @param choose odds from predictions: not negative, adding up to 1 */
-export function linearPolicy(name: string, choose: (predictions: readonly Prediction[]) => readonly number[]): PolicyKind {
+export function linearPolicy(name: string, choose: (predictions: readonly Expectation[]) => readonly number[]): PolicyKind {
   const policyOf = (model: LinearModel, spec: PolicyOptions["spec"]): Policy => ({
     name,
     get version() {

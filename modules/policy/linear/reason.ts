@@ -1,9 +1,10 @@
 /** Why a linear policy favours a candidate, in words. */
 import { originOf } from "../features/encode.ts";
-import { hash, shareOf } from "../features/hash.ts";
+import { hashParts, shareOf } from "../features/hash.ts";
 import { walk } from "../features/walk.ts";
 import type { Situation } from "../policies/policy.ts";
-import type { LinearModel, Prediction } from "./model.ts";
+import type { Expectation } from "./block.ts";
+import type { LinearModel } from "./model.ts";
 
 const mostNamed = 3;
 const leastWeight = 0.0005;
@@ -15,8 +16,8 @@ interface Contribution {
 }
 
 /** Names the features that moved the expectation of this candidate most. */
-export function tellReason(model: LinearModel, situation: Situation, predictions: readonly Prediction[], index: number): string {
-  const { mean, variance } = predictions[index] as Prediction;
+export function tellReason(model: LinearModel, situation: Situation, predictions: readonly Expectation[], index: number): string {
+  const { mean, variance } = predictions[index] as Expectation;
   const rank = predictions.filter((other) => other.mean > mean).length;
   const place = rank === 0 ? "best" : `explored (${rank} of ${predictions.length} are expected to be better)`;
   const weighed = contributions(model, situation, index)
@@ -49,13 +50,13 @@ function contributions({ shared, own, layout }: LinearModel, situation: Situatio
   const origin = originOf(situation);
   if (origin === undefined) return found;
   const { spec, context, candidates } = origin;
-  walk(context, spec.keys, (name, value) => {
-    const code = hash(name);
+  walk(context, spec.keys, (key, detail, value) => {
+    const code = hashParts(key, detail);
     const common = shareOf(mean, layout.context, spec.context, code, value);
-    found.push({ name, weight: common + (ownMean ? shareOf(ownMean, layout.context, spec.context, code, value) : 0) });
+    found.push({ name: key + detail, weight: common + (ownMean ? shareOf(ownMean, layout.context, spec.context, code, value) : 0) });
   });
-  walk(candidates[index]?.features ?? {}, spec.keys, (name, value) => {
-    found.push({ name: `its ${name}`, weight: shareOf(mean, layout.candidate, spec.candidate, hash(name), value) });
+  walk(candidates[index]?.features ?? {}, spec.keys, (key, detail, value) => {
+    found.push({ name: `its ${key}${detail}`, weight: shareOf(mean, layout.candidate, spec.candidate, hashParts(key, detail), value) });
   });
   return found;
 }

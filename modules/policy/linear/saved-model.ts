@@ -11,8 +11,9 @@ interface Header {
   readonly spread: number;
   readonly newcomers: number;
   readonly change: { readonly squared: number; readonly rounds: number; readonly drifts: readonly (readonly [string, number])[] };
-  /** Name and prior variance of each own block, in the order of the vectors after the first two. */
-  readonly own: readonly (readonly [string, number])[];
+  readonly clock: number;
+  /** Name, prior variance and clock of each own block, in the order of the vectors after the first two. */
+  readonly own: readonly (readonly [string, number, number])[];
 }
 
 export function saveModel(policy: string, spec: FeatureSpec, model: LinearModel): Uint8Array {
@@ -25,7 +26,8 @@ export function saveModel(policy: string, spec: FeatureSpec, model: LinearModel)
     spread,
     newcomers,
     change: { ...change, drifts: [...change.drifts] },
-    own: own.map(([id, { prior }]) => [id, prior]),
+    clock: shared.clock,
+    own: own.map(([id, { prior, clock }]) => [id, prior, clock]),
   };
   const blocks: Block[] = [shared, ...own.map(([, block]) => block)];
   return packState(
@@ -39,18 +41,19 @@ export function saveModel(policy: string, spec: FeatureSpec, model: LinearModel)
 /** @throws CodedError POLICY_STATE_INVALID */
 export function loadModel(policy: string, spec: FeatureSpec, bytes: Uint8Array): LinearModel {
   const { header, vectors } = unpackState<Header>(bytes, policy, spec.version);
-  const { change, own, ...figures } = header;
+  const { change, clock, own, ...figures } = header;
   const model = createModel(spec);
-  const blockAt = (position: number, prior: number): Block => ({
+  const blockAt = (position: number, prior: number, clock: number): Block => ({
     mean: vectors[2 * position] as Float64Array,
     variance: vectors[2 * position + 1] as Float64Array,
     prior,
+    clock,
   });
   return {
     ...model,
     ...figures,
     change: { ...change, drifts: new Map(change.drifts) },
-    shared: blockAt(0, model.shared.prior),
-    own: model.own && new Map(own.map(([id, prior], position) => [id, blockAt(position + 1, prior)])),
+    shared: blockAt(0, model.shared.prior, clock),
+    own: model.own && new Map(own.map(([id, prior, clock], position) => [id, blockAt(position + 1, prior, clock)])),
   };
 }

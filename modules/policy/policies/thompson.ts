@@ -2,7 +2,7 @@ import { bestOdds } from "../linear/best-odds.ts";
 import { linearPolicy } from "../linear/policy.ts";
 
 /** The posterior's deviations are widened a little: it takes weights for independent that are not. */
-const widening = 1.25;
+const widening = 1.1;
 
 /**
  * Thompson sampling (Thompson 1933; linear: Agrawal and Goyal 2013) on a Bayesian linear model: each candidate is drawn as
