@@ -17,9 +17,8 @@ export class Checkpoints {
     this.#context = context;
   }
 
-  /** @returns the SHA-256 under which it is kept. @throws CodedError POLICY_STATE_INVALID for bytes that cannot serve */
-  async keep(slot: string, policy: string, bytes: Uint8Array): Promise<string> {
-    check(slot, policy, bytes);
+  /** @param bytes that the learner has loaded once. @returns their SHA-256, under which they are kept */
+  keep(bytes: Uint8Array): Promise<string> {
     return this.#context.objects.put(bytes);
   }
 

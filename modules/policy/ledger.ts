@@ -5,7 +5,7 @@
  * 2. An outcome counts once: the first that is recorded for a selection which is remembered. The place in the log is stored
  *    in the same transaction as what was counted up to it.
  * 3. It is bounded: the last 50 000 selections wait for an outcome, a later one comes too late; of each slot the last 10 000
- *    outcomes are kept, and longer the last 2 500 of the rarer kind, good or bad.
+ *    outcomes are kept, and longer the last 2 500 of the rarer kind, good or bad; of all slots together 200 000 decisions.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Database, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";

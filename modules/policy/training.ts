@@ -68,7 +68,7 @@ export class Training implements AsyncDisposable {
     const through = Math.floor(learnedShare * outcomes);
     const options = optionsOf(slot);
     const { state, report } = await learner.train({ kind: "train", policy, options, through }, ledger.experience(slot, outcomes));
-    const sha256 = await checkpoints.keep(slot, policy, state);
+    const sha256 = await checkpoints.keep(state);
     const checkpoint: Checkpoint = {
       policy,
       sha256,

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
+import { temporaryFolder } from "../harness/git.ts";
 import { until } from "../harness/until.ts";
 
 interface Status {
@@ -22,12 +24,12 @@ before(async () => {
 });
 after(() => daemon?.[Symbol.asyncDispose]());
 
-const write = (name: string, strategy: string) => {
+const write = (name: string, strategy: string, { ask }: Pick<TestDaemon, "ask"> = daemon) => {
   const content = `name: ${name}\ntype: orchestration\nversion: 1.0.0\norchestration_logic:\n  strategy: |\n    ${strategy}\n`;
-  return daemon.ask("composition:create", { type: "orchestration", name, content });
+  return ask("composition:create", { type: "orchestration", name, content });
 };
-const statusOf = async (name: string): Promise<Status> => {
-  const { experiments } = await daemon.ask<{ experiments: Status[] }>("experiment:status", { name });
+const statusOf = async (name: string, { ask }: Pick<TestDaemon, "ask"> = daemon): Promise<Status> => {
+  const { experiments } = await ask<{ experiments: Status[] }>("experiment:status", { name });
   return experiments[0] as Status;
 };
 const ended = (name: string) =>
@@ -88,5 +90,24 @@ describe("an experiment", () => {
     const status = await ended("fails");
     assert.equal(status.state, "failed");
     assert.match(status.reason ?? "", /^[A-Z_]+: .*base_orchestrator/);
+  });
+
+  it("goes on after a restart, and draws nothing twice", async (t) => {
+    const data = join(await temporaryFolder(t), "data");
+    const runs = 30;
+    {
+      await using first = await startTestDaemon({ config: { data } });
+      for (const name of ["one", "other"]) await write(name, "RETURN {score: 0.5}", first);
+      await first.ask("experiment:start", { name: "long", variants: ["one", "other"], runs });
+      await until(async () => (await statusOf("long", first)).played >= 5, "some runs");
+    }
+    await using second = await startTestDaemon({ config: { data } });
+    const status = await until(async () => {
+      const found = await statusOf("long", second);
+      return found.state === "running" ? undefined : found;
+    }, "its end");
+    assert.deepEqual([status.state, status.verdict, status.played, outcomesIn(status)], ["exhausted", "not enough data", runs, runs]);
+    const { slots } = await second.ask<{ slots: { selections: number }[] }>("policy:stats", { slot: "experiment/long" });
+    assert.equal(slots[0]?.selections, runs);
   });
 });

@@ -1,5 +1,5 @@
 /** The decisions of the ledger in SQLite: written once as they were selected, and once more when their outcome comes. */
-import type { Database } from "../../../daemon/module.ts";
+import type { Database, SqlStatement, SqlValue } from "../../../daemon/module.ts";
 import type { OutcomeText } from "../learner/messages.ts";
 import type { OutcomeSource, Selected } from "../schema.ts";
 
@@ -10,6 +10,8 @@ const leastOfAKind = 2_500;
 /** Outcomes by which a reader may lag behind and still find all of the above. */
 export const readersLag = 2_000;
 
+/** Decisions of all slots together. */
+const mostDecisions = 200_000;
 const readAtOnce = 64;
 
 /** Where a selection stands in the log, and the columns of its row. */
@@ -32,9 +34,12 @@ export interface Served {
 
 export class DecisionStore {
   readonly #statements: ReturnType<typeof prepare>;
+  /** About how many there are. */
+  #count: number;
 
   constructor(database: Database) {
     this.#statements = prepare(database);
+    this.#count = Number(this.#statements.count.get()?.count);
   }
 
   /** Everything up to this position in the log is counted. */
@@ -48,6 +53,7 @@ export class DecisionStore {
     const inserted = this.#statements.insert.run(seq, id, slot, request, owner, deployment, choice, probability, assigned);
     if ((inserted as { changes: number }).changes === 0) return false;
     this.#statements.insertText.run(seq, JSON.stringify(selected));
+    this.#count++;
     return true;
   }
 
@@ -101,9 +107,10 @@ export class DecisionStore {
     return this.#statements.served.all(slot, after) as unknown as Served[];
   }
 
-  /** Forgets selections without an outcome, but for the last ones. */
+  /** Forgets selections without an outcome, but for the last ones; and the oldest of all, where there are too many. */
   pruneSelections(remembered: number): void {
-    this.#statements.pruneSelections.run(remembered);
+    this.#delete(this.#statements.pruneSelections, remembered);
+    if (this.#count > mostDecisions) this.#delete(this.#statements.pruneOldest, this.#count - mostDecisions);
     this.#statements.pruneAwaited.run();
   }
 
@@ -113,8 +120,12 @@ export class DecisionStore {
     if (oldest <= 0) return;
     for (const kind of [0, 1]) {
       const last = this.#ordinalOf(slot, kind, through, leastOfAKind + readersLag);
-      this.#statements.pruneOutcomes.run(slot, kind, Math.min(oldest, last - 1));
+      this.#delete(this.#statements.pruneOutcomes, slot, kind, Math.min(oldest, last - 1));
     }
+  }
+
+  #delete(statement: SqlStatement, ...values: SqlValue[]): void {
+    this.#count -= Number((statement.run(...values) as { changes: number }).changes);
   }
 
   /** The ordinal of the count-th latest outcome of a kind; 0 if there are fewer. */
@@ -163,6 +174,8 @@ const prepare = (database: Database) => ({
   pruneSelections: database.prepare(
     "DELETE FROM decisions WHERE ordinal IS NULL AND seq <= (SELECT seq FROM decisions ORDER BY seq DESC LIMIT 1 OFFSET ?)",
   ),
+  count: database.prepare("SELECT count(*) AS count FROM decisions"),
+  pruneOldest: database.prepare("DELETE FROM decisions WHERE seq IN (SELECT seq FROM decisions ORDER BY seq LIMIT ?)"),
   pruneAwaited: database.prepare("DELETE FROM awaited WHERE decision NOT IN (SELECT id FROM decisions)"),
   await: database.prepare("INSERT OR IGNORE INTO awaited VALUES (?, ?, ?)"),
   awaiting: database.prepare("SELECT decision FROM awaited WHERE source = ? AND key = ?"),
