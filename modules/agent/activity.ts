@@ -9,6 +9,7 @@ type Activity = z.output<typeof activity>;
 
 /** The part of `orchestration:status` that says what a run does. */
 interface Standing {
+  readonly state?: string;
   readonly doing?: readonly { readonly line: number; readonly what: string; readonly since: string }[];
 }
 
@@ -18,7 +19,8 @@ export async function activityOf({ registry, workers, context }: Home, one: Agen
   if (!isLiving(one)) return { is: "ended", ...run, messages };
   if (one.state === "paused") return { is: "paused", ...run, messages };
   if (one.run_id === undefined) return { is: workers.isThinking(one.agent_id) ? "thinking" : "idle", messages };
-  const { doing = [] } = await standingOf(context, one.run_id);
+  const { state, doing = [] } = await standingOf(context, one.run_id);
+  if (state === "paused") return { is: "paused", ...run, messages };
   const isWaiting = doing.length > 0 && doing.every(({ what }) => what.startsWith("AWAIT"));
   return { is: isWaiting ? "waiting" : "playing", ...run, steps: doing.map(({ line, what, since }) => ({ line, what, since })), messages };
 }

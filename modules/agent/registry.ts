@@ -56,7 +56,7 @@ export class Registry implements AsyncDisposable {
   /** Resolves when everything that the log held is known. */
   static async open(context: ModuleContext): Promise<Registry> {
     const registry = new Registry(context);
-    const { agents, messages, position } = registry.#shelf.read();
+    const { agents, messages, position } = registry.#shelf.read((await context.position()).log);
     for (const one of agents) registry.#place(one);
     for (const message of messages) registry.#wait(message);
     registry.#projection = await context.project({

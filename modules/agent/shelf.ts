@@ -3,7 +3,8 @@ import type { Database, LogPosition } from "../../daemon/module.ts";
 import type { AgentRecord, Pending } from "./registry.ts";
 
 export interface Shelf extends Disposable {
-  read(): { agents: AgentRecord[]; messages: Pending[]; position: LogPosition | undefined };
+  /** Of another log than this one nothing is known. */
+  read(log: string): { agents: AgentRecord[]; messages: Pending[]; position: LogPosition | undefined };
   /** All of it or nothing; undefined removes. */
   write(changes: {
     agents: ReadonlyMap<string, AgentRecord | undefined>;
@@ -41,8 +42,12 @@ export function openShelf(database: Database): Shelf {
       .map(({ record }) => JSON.parse(String(record)) as Record);
 
   return {
-    read() {
+    read(log) {
       const place = database.prepare("SELECT log, seq FROM position_1").get();
+      if (place !== undefined && place.log !== log) {
+        database.exec("DELETE FROM agents_1; DELETE FROM messages_1; DELETE FROM position_1;");
+        return { agents: [], messages: [], position: undefined };
+      }
       return {
         agents: recordsIn<AgentRecord>("agents_1"),
         messages: recordsIn<Pending>("messages_1"),

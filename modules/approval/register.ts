@@ -40,8 +40,11 @@ export class Register implements AsyncDisposable {
   static async open(context: ModuleContext): Promise<Register> {
     const database = context.openDatabase();
     const register = new Register(database);
-    for (const { record } of database.prepare("SELECT record FROM requests_1 ORDER BY id").all()) register.keep(JSON.parse(String(record)));
+    const { log } = await context.position();
     const place = database.prepare("SELECT log, seq FROM position_1").get();
+    // Of another log than this one nothing is known.
+    if (place !== undefined && place.log !== log) database.exec("DELETE FROM requests_1; DELETE FROM position_1;");
+    for (const { record } of database.prepare("SELECT record FROM requests_1 ORDER BY id").all()) register.keep(JSON.parse(String(record)));
     register.#projection = await context.project({
       types: ["approval:*"],
       ...(place && { after: { log: String(place.log), seq: Number(place.seq) } }),

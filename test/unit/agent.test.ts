@@ -177,6 +177,16 @@ test("what an earlier start read of the log is not read again", async (t) => {
   assert.equal((await second.module.call("agent:info", { agent_id })).profile_commit, "p1");
 });
 
+test("what was read of another log does not exist in this one", async (t) => {
+  const database = join(await temporaryFolder(t), "agent.sqlite");
+  const first = await start({ log: new MemoryEventLog("one"), database });
+  await first.module.call("agent:spawn", { profile: "worker" });
+  await first.module.state.registry.reached(1);
+  await first[Symbol.asyncDispose]();
+  await using second = await start({ log: new MemoryEventLog("two"), database });
+  assert.deepEqual((await second.module.call("agent:list", {})).agents, []);
+});
+
 test("an agent whose run cannot start has failed, with the reason", async () => {
   await using started = await start({
     handlers: {
