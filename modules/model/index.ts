@@ -95,11 +95,16 @@ async function generate({ prompt, messages = [], ...request }: GenerateRequest, 
     }
     const { kind: _, ...said } = turn;
     const took = { model, finish_reason: turn.finish_reason, ...spent };
-    await context.emit("model:answered", { id: meta.id, ...took, milliseconds: Math.round(performance.now() - begun) }, meta);
+    // An answer that was paid for is to reach its asker without delay.
+    context
+      .emit("model:answered", { id: meta.id, ...took, milliseconds: Math.round(performance.now() - begun) }, meta)
+      .catch((error: unknown) => {
+        context.log.warn({ error }, "an answer could not be told");
+      });
     if (reading?.problem !== undefined) throw unfit(model, reading.problem, turn.text, spent);
     return { ...said, ...(reading && { object: reading.object }), ...took };
   } finally {
-    await streaming?.end();
+    streaming?.end();
   }
 }
 

@@ -3,8 +3,8 @@ import type { MessageMeta, ModuleContext } from "../../daemon/module.ts";
 
 export interface Streaming {
   add(text: string): void;
-  /** Tells what is left. */
-  end(): Promise<void>;
+  /** Tells what is left; the answer itself does not wait for that. */
+  end(): void;
 }
 
 const interval = 250; // milliseconds
@@ -31,9 +31,6 @@ export function tellAsItComes(context: ModuleContext, model: string, meta: Messa
       gathered += text;
       timer ??= setTimeout(tell, interval);
     },
-    async end() {
-      tell();
-      await last;
-    },
+    end: tell,
   };
 }

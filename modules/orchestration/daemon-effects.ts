@@ -69,6 +69,7 @@ export function daemonEffects(about: RunInDaemon): Effects {
       case "await":
         return waits.wait(effect, signal);
       case "judge":
+      case "decide":
       case "think":
         throw new CodedError("JUDGEMENT_REQUIRED", "This asks for a judgement, and nobody in this run thinks.");
       case "sleep":

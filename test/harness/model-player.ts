@@ -58,6 +58,7 @@ function toolUseOf({ kind, ...effect }: Record<string, unknown> & { readonly kin
       return { name: "await_event", arguments: { event, ...(from && { from }), min: effect.min, partial: effect.partial, within: 30 } };
     }
     case "judge":
+    case "decide":
     case "sleep":
       return undefined;
     default:

@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { askerOn } from "../harness/ask.ts";
-import { startDaemonProcess } from "../harness/daemon-process.ts";
+import { type DaemonProcess, startDaemonProcess } from "../harness/daemon-process.ts";
 import { type ModelAnswer, type ModelRequest, protocols, startModelServer } from "../harness/model-server.ts";
 import { until } from "../harness/until.ts";
 import { connectForEver } from "../harness/writers.ts";
@@ -14,6 +15,18 @@ const judgement = (set: object[] = []) => ({
   content: JSON.stringify({ reason: "So it is.", decision: "yes", confidence: 1, set, emit: [] }),
 });
 const acted = (name: string, input: object): ModelAnswer => ({ toolCalls: [{ name, arguments: JSON.stringify(input) }] });
+
+/** A daemon as a process, with a model at this server. */
+async function startThinkingDaemon(t: TestContext, url: string): Promise<DaemonProcess> {
+  const folder = await mkdtemp(join(tmpdir(), "reprise-models-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const { provider, model, base_url } = protocols.openai_compatible(url);
+  await writeFile(join(folder, "reprise.yaml"), `models:\n  default: {provider: ${provider}, model: ${model}, base_url: "${base_url}"}\n`);
+  return startDaemonProcess({ cwd: folder });
+}
+
+const patternOf = (strategy: string) =>
+  `name: thinking\ntype: orchestration\nversion: 1.0.0\norchestration_logic:\n  strategy: |\n${strategy.replaceAll(/^/gm, "    ")}\n`;
 
 const cases: Record<string, { strategy: string; requests: number; answer: (request: ModelRequest, index: number) => ModelAnswer }> = {
   hybrid: {
@@ -42,19 +55,11 @@ for (const [interpreter, { strategy, requests, answer }] of Object.entries(cases
       if (index === requests - 1 && isHanging) await new Promise(() => {});
       return answer(request, Math.min(index, requests - 1));
     });
-    const folder = await mkdtemp(join(tmpdir(), "reprise-models-"));
-    t.after(() => rm(folder, { recursive: true, force: true }));
-    const { provider, model, base_url } = protocols.openai_compatible(server.url);
-    await writeFile(
-      join(folder, "reprise.yaml"),
-      `models:\n  default: {provider: ${provider}, model: ${model}, base_url: "${base_url}"}\n`,
-    );
-    await using daemon = await startDaemonProcess({ cwd: folder });
+    await using daemon = await startThinkingDaemon(t, server.url);
     const client = await connectForEver(daemon.url);
     t.after(() => client.close());
     const { ask } = askerOn(client);
-    const content = `name: thinking\ntype: orchestration\nversion: 1.0.0\norchestration_logic:\n  strategy: |\n${strategy.replaceAll(/^/gm, "    ")}\n`;
-    await ask("composition:create", { type: "orchestration", name: "thinking", content });
+    await ask("composition:create", { type: "orchestration", name: "thinking", content: patternOf(strategy) });
     const { run_id } = await ask<{ run_id: string }>("orchestration:start", { pattern: "thinking", interpreter });
     const thoughts = async () =>
       (await ask<{ events: { data: { i: number } }[] }>("event:query", { types: ["test:thought"], run: run_id })).events;
@@ -83,3 +88,33 @@ for (const [interpreter, { strategy, requests, answer }] of Object.entries(cases
     );
   });
 }
+
+test("however often it is killed, each kill costs at most one request more, and no event is missing or comes twice", async (t) => {
+  const points = 40;
+  const kills = 4;
+  await using server = await startModelServer(async () => {
+    await pause(15);
+    return judgement();
+  });
+  await using daemon = await startThinkingDaemon(t, server.url);
+  const client = await connectForEver(daemon.url);
+  t.after(() => client.close());
+  const { ask } = askerOn(client);
+  const strategy = `LOOP i FROM 1 TO ${points}:\n  Think about number {{i}}.\n  EMIT "test:thought" WITH {i}`;
+  await ask("composition:create", { type: "orchestration", name: "thinking", content: patternOf(strategy) });
+  const { run_id } = await ask<{ run_id: string }>("orchestration:start", { pattern: "thinking", interpreter: "hybrid" });
+  for (let kill = 1; kill <= kills; kill++) {
+    const soFar = server.requests.length;
+    await until(() => server.requests.length >= soFar + 5, "five thoughts more");
+    await pause(Math.random() * 20);
+    await daemon.kill("SIGKILL");
+    await daemon.restart();
+  }
+  assert.equal((await ask<{ state: string }>("orchestration:status", { run_id, wait: 60 })).state, "completed");
+  const { events } = await ask<{ events: { data: { i: number } }[] }>("event:query", { types: ["test:thought"], run: run_id, limit: 1000 });
+  assert.deepEqual(
+    events.map(({ data }) => data.i),
+    Array.from({ length: points }, (_, index) => index + 1),
+  );
+  assert.ok(server.requests.length <= points + kills, `${server.requests.length} requests for ${points} answers`);
+});

@@ -123,8 +123,10 @@ RETURN {song, mood}`,
     ]);
     assert.equal(asked.length, 3);
     assert.ok(run.usage.tokens > 0 && run.usage.cost > 0);
-    const told = await eventsOf(run.run_id, ["model:streamed", "model:answered"]);
-    assert.equal(told.filter(({ type }) => type === "model:answered").length, 3);
+    const told = await until(async () => {
+      const events = await eventsOf(run.run_id, ["model:streamed", "model:answered"]);
+      return events.filter(({ type }) => type === "model:answered").length === 3 && events;
+    }, "what the answers took");
     assert.ok(told.some(({ type, data }) => type === "model:streamed" && (data as { text: string }).text.includes("decision")));
     const decisions = await decisionsOf(run.name, 3);
     assert.deepEqual(

@@ -23,6 +23,8 @@ export type Effect =
   | { readonly kind: "ask"; readonly question: string; readonly options?: readonly unknown[]; readonly within?: number }
   | Wait
   | Question
+  /** Records what was answered, after the answer itself is in the journal: it was paid for. */
+  | { readonly kind: "decide"; readonly question: Omit<Question, "kind" | "state">; readonly answer: Answer }
   /** A turn of a model that plays the pattern by itself. */
   | { readonly kind: "think"; readonly turn: number }
   /** Milliseconds. */
@@ -104,6 +106,11 @@ export interface Question {
 
 /** What the interpreter makes of a judgement; the effects of `emit` are steps of their own, held to the run's capabilities. */
 export interface Answer {
+  /** What was decided, in a few words. */
+  readonly decision?: string;
+  readonly reason?: string;
+  /** From 0 to 1. */
+  readonly confidence?: number;
   readonly holds?: boolean;
   /** Variables to set. */
   readonly set?: State;

@@ -65,15 +65,15 @@ export class Place {
 
   /** @returns undefined when nobody in this run thinks: then it is noted and passed */
   async judge(question: { about: "condition" | "guard" | "point"; text: string; required: boolean }): Promise<Answer | undefined> {
-    const { thinks, onJudgement, journal } = this.run.options;
+    const { thinks, onJudgement } = this.run.options;
     if (thinks !== true) {
       onJudgement?.({ text: question.text, position: { line: this.line, column: 1 } });
       return undefined;
     }
-    const answer = await this.step({ kind: "judge", ...question, line: this.line, state: this.strand.scope.state });
-    // What was paid for is not asked again after a crash.
-    await journal.flush();
-    return answer as Answer;
+    const asked = { ...question, line: this.line };
+    const answer = (await this.step({ kind: "judge", ...asked, state: this.strand.scope.state })) as Answer;
+    await this.step({ kind: "decide", question: asked, answer });
+    return answer;
   }
 
   step(effect: Effect): Promise<unknown> {

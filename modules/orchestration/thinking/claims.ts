@@ -88,6 +88,6 @@ export function openClaims(context: ModuleContext, run: StartedEntry): Claims {
 /** What an entry of the journal says was begun, but for what was thought. */
 function deedsIn(entry: unknown): string {
   const { intents = [] } = entry as { intents?: { effect?: { kind: string } }[] };
-  const effects = intents.flatMap(({ effect }) => (effect === undefined || effect.kind === "think" ? [] : effect));
+  const effects = intents.flatMap(({ effect }) => (effect === undefined || effect.kind === "decide" ? [] : effect));
   return JSON.stringify(effects.map((effect) => [commandOf[effect.kind], effect]));
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { CodedError } from "../../../daemon/errors.ts";
 import type { ModuleContext } from "../../../daemon/module.ts";
 import type { Purse } from "../account.ts";
-import type { Answer, Effects, Question } from "../interpreter/effects.ts";
+import type { Answer, Effect, Effects, Question } from "../interpreter/effects.ts";
 import type { Pattern } from "../pattern.ts";
 import { causeOf, type StartedEntry } from "../record.ts";
 import type { Claims } from "./claims.ts";
@@ -47,51 +47,50 @@ export function withJudge(effects: Effects, options: JudgeOptions): Effects {
   const judge = createJudge(options);
   return {
     ...effects,
-    perform: (effect, step, signal, purse) =>
-      effect.kind === "judge" ? judge(effect, step, signal, purse) : effects.perform(effect, step, signal, purse),
+    perform(effect, step, signal, purse) {
+      if (effect.kind === "judge") return judge.answer(effect, step, signal, purse);
+      if (effect.kind === "decide") return judge.record(effect, step, signal);
+      return effects.perform(effect, step, signal, purse);
+    },
   };
 }
 
 function createJudge({ context, run, pattern, claims }: JudgeOptions) {
   const thinker = openThinker(context, run);
 
-  return async (question: Question, step: string, signal: AbortSignal, purse: Purse): Promise<Answer> => {
+  async function answer(question: Question, step: string, signal: AbortSignal, purse: Purse): Promise<Answer> {
     const schema = schemas[question.about];
     const { object } = await thinker.ask({ ...promptOf(question, pattern, run), schema: toSchema(schema) }, step, signal, purse);
     const { decision, reason, confidence, ...said } = schema.parse(object) as z.output<typeof guard>;
-    const answer: Answer = {
+    return {
+      decision,
+      reason,
+      confidence: Math.min(1, Math.max(0, confidence)),
       ...("holds" in said && { holds: said.holds }),
       ...(said.set?.length && { set: Object.fromEntries(said.set.map(({ name, value }) => [name, jsonOrText(value)])) }),
       ...(said.emit?.length && { emit: said.emit.map(({ event, data }) => ({ event, data: jsonOrText(data) })) }),
     };
-    await record(question, { decision, reason, confidence: Math.min(1, Math.max(0, confidence)) }, answer, step, signal);
-    await claims.check(
-      `${decision}\n${reason}`,
-      step,
-      answer.emit?.map(({ event }) => event),
-    );
-    return answer;
-  };
+  }
 
   /** The run records it, as its own: no capability of the agent is needed to be accountable. */
-  async function record(
-    { line, text, about }: Question,
-    decided: z.output<typeof verdict>,
-    answer: Answer,
-    step: string,
-    signal: AbortSignal,
-  ) {
-    const judged: JudgementContext = { judgement: { line, text, about }, answer };
+  async function record({ question, answer }: Extract<Effect, { kind: "decide" }>, step: string, signal: AbortSignal): Promise<void> {
+    const { decision = "", reason = "", confidence, ...said } = answer;
+    const { line, text, about } = question;
+    const judged: JudgementContext = { judgement: { line, text, about }, answer: said };
     const who = { run_id: run.run_id, ...(run.agent_id && { agent_id: run.agent_id }) };
-    const cause = { ...causeOf(run), id: `${run.run_id}/${step}/decision` };
+    const request = { pattern: run.pattern, decision, reason, confidence, context: judged, ...who };
     try {
-      await context.call("composition:track_decision", { pattern: run.pattern, ...decided, context: judged, ...who }, { cause, signal });
+      await context.call("composition:track_decision", request, { cause: { ...causeOf(run), id: `${run.run_id}/${step}` }, signal });
     } catch (error) {
       // The pattern was deleted meanwhile; the run goes on, and its journal has the answer.
       if (!(error instanceof CodedError) || error.code !== "COMPOSITION_NOT_FOUND") throw error;
       context.log.warn({ run: run.run_id, step }, "a decision could not be recorded: its pattern is gone");
     }
+    const following = said.emit?.map(({ event }) => event);
+    await claims.check(`${decision}\n${reason}`, step, following);
   }
+
+  return { answer, record };
 }
 
 function promptOf({ about, text, line, required, state }: Question, pattern: Pattern, run: StartedEntry) {
