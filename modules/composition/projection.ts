@@ -159,6 +159,7 @@ export class DecisionProjection implements AsyncDisposable {
         this.#adopt(await this.#inTurn(() => this.#commit(decisions, position)));
         await this.#announce();
       }
+      for (const [id, { seq }] of this.#underWay) if (seq <= position.seq) this.#underWay.delete(id);
       if (this.#problem) this.#context.log.info("decisions reach git again");
       this.#problem = undefined;
     } catch (error) {
@@ -221,7 +222,6 @@ export class DecisionProjection implements AsyncDisposable {
     this.#position = newest.position;
     this.#unannounced = newest;
     for (const { id, resolved } of newest.decisions) {
-      if (!resolved) this.#underWay.delete(id);
       for (const give of this.#waiters.get(resolved ? outcomeKey(id) : id) ?? []) give(newest.info.commit);
     }
   }
