@@ -43,6 +43,8 @@ const types = ["started", "paused", "resumed", "completed", "failed", "cancelled
 const gatherMilliseconds = 20;
 
 export class RunCatalogue implements AsyncDisposable {
+  /** Of the data folder, the same after a restart. */
+  readonly identity: string;
   readonly #context: ModuleContext;
   readonly #database: Database;
   readonly #insert;
@@ -59,6 +61,8 @@ export class RunCatalogue implements AsyncDisposable {
     this.#database.exec(schema);
     this.#note = this.#database.prepare("SELECT value FROM notes WHERE key = ?");
     this.#keep = this.#database.prepare("INSERT OR REPLACE INTO notes VALUES (?, ?)");
+    this.#keep.run("identity", this.#read("identity") ?? context.newId());
+    this.identity = this.#read("identity") as string;
     this.#insert = this.#database.prepare(
       "INSERT OR IGNORE INTO runs (run_id, seq, state, pattern, agent_id, parent_run, owner, record) VALUES (?, ?, 'running', ?, ?, ?, ?, ?)",
     );
@@ -68,7 +72,7 @@ export class RunCatalogue implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const position = this.note("position");
+    const position = this.#read("position");
     this.#projection = await this.#context.project({
       types,
       ...(position !== undefined && { after: JSON.parse(position) as LogPosition }),
@@ -127,18 +131,13 @@ export class RunCatalogue implements AsyncDisposable {
     return { children: Number(count?.children), spent: { tokens: Number(spent?.tokens), cost: Number(spent?.cost) } };
   }
 
-  /** Something small to be remembered beside the runs. */
-  note(key: string): string | undefined {
-    return this.#note.get(key)?.value as string | undefined;
-  }
-
-  keep(key: string, value: string): void {
-    this.#keep.run(key, value);
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#projection?.[Symbol.asyncDispose]();
     this.#database[Symbol.dispose]();
+  }
+
+  #read(key: string): string | undefined {
+    return this.#note.get(key)?.value as string | undefined;
   }
 
   #records(sql: string, values: (string | number)[]): RunRecord[] {
@@ -150,11 +149,11 @@ export class RunCatalogue implements AsyncDisposable {
 
   /** The place in the log stands beside what was learnt up to it. */
   #fold(events: readonly EventRecord[], position: LogPosition): void {
-    const before = this.note("position");
+    const before = this.#read("position");
     this.#database.transaction(() => {
       if (before !== undefined && (JSON.parse(before) as LogPosition).log !== position.log) this.#database.exec("DELETE FROM runs");
       for (const event of events) this.#apply(event);
-      this.keep("position", JSON.stringify(position));
+      this.#keep.run("position", JSON.stringify(position));
     });
   }
 

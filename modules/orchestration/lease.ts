@@ -14,8 +14,8 @@ import { RunLost } from "./interpreter/journal.ts";
 export interface LeaseOptions {
   readonly state: StateStore;
   readonly log: Logger;
-  /** The owner that this data folder was before, whose process is gone for certain. */
-  readonly former?: string | undefined;
+  /** Identity of the data folder: a former process that held leases under it is gone for certain. */
+  readonly self: string;
   newId(): string;
   /** Owners of open runs, as far as they are known. */
   ownersOfOpenRuns(): Iterable<string>;
@@ -40,6 +40,12 @@ export interface Leases extends AsyncDisposable {
   check(): Promise<void>;
 }
 
+/** What stands in the state store; the beat makes each writing a change. */
+interface Entry {
+  readonly holder: string;
+  readonly beat: number;
+}
+
 /** A lease that is held. */
 interface Held {
   revision: number;
@@ -53,8 +59,7 @@ const overduePeriods = 3;
 const keyOf = (owner: string) => `lease.${owner}`;
 
 export async function openLeases(options: LeaseOptions): Promise<Leases> {
-  const { state, log, period = periodMilliseconds } = options;
-  const holder = options.newId();
+  const { state, log, self, period = periodMilliseconds } = options;
   const held = new Map<string, Held>();
   /** Leases of others: since when each has been as it is. */
   const seen = new Map<string, { revision: number; since: number }>();
@@ -66,20 +71,20 @@ export async function openLeases(options: LeaseOptions): Promise<Leases> {
 
   async function take(owner: string, revision: number): Promise<boolean> {
     const begun = performance.now();
-    const taken = await state.put(keyOf(owner), { holder, beat: beat++ }, revision);
+    const taken = await state.put(keyOf(owner), { holder: self, beat: beat++ } satisfies Entry, revision);
     if (taken !== undefined) held.set(owner, { revision: taken, renewed: begun });
     return taken !== undefined;
   }
 
-  /** The runs of a former process of this data folder are ours at once, unless another daemon was faster. */
+  const read = (name: string) => state.get<Entry>(keyOf(name));
+
+  /** The runs of a former process are ours at once, unless another daemon has taken them over. */
   async function takeOwn(): Promise<string> {
-    if (options.former !== undefined) {
-      const revision = (await state.get(keyOf(options.former)))?.revision ?? 0;
-      if (await take(options.former, revision)) return options.former;
-    }
-    const owner = options.newId();
-    await take(owner, 0);
-    return owner;
+    const entry = await read(self);
+    if ((entry === undefined || entry.value.holder === self) && (await take(self, entry?.revision ?? 0))) return self;
+    const fresh = options.newId();
+    await take(fresh, 0);
+    return fresh;
   }
 
   let owner = await takeOwn();
@@ -99,22 +104,21 @@ export async function openLeases(options: LeaseOptions): Promise<Leases> {
       return true;
     }
     // An earlier write of ours may have been stored without an answer.
-    const entry = await state.get<{ holder: string }>(keyOf(name));
-    if (entry?.value.holder === holder && (await take(name, entry.revision))) return true;
+    const entry = await read(name);
+    if (entry?.value.holder === self && (await take(name, entry.revision))) return true;
     if (held.get(name) === lease) lose(name);
     return false;
   }
 
   async function takeOverdue(name: string): Promise<void> {
-    const revision = (await state.get(keyOf(name)))?.revision ?? 0;
+    const entry = await read(name);
     const now = performance.now();
-    const before = seen.get(name);
-    if (revision !== 0 && before?.revision !== revision) {
-      seen.set(name, { revision, since: now });
-      return;
+    if (entry !== undefined && entry.value.holder !== self) {
+      const before = seen.get(name);
+      if (before?.revision !== entry.revision) seen.set(name, { revision: entry.revision, since: now });
+      if (before?.revision !== entry.revision || now - before.since < lifetime) return;
     }
-    if (before !== undefined && revision !== 0 && now - before.since < lifetime) return;
-    if (!(await take(name, revision))) return;
+    if (!(await take(name, entry?.revision ?? 0))) return;
     seen.delete(name);
     log.warn({ owner: name }, "this daemon takes over the runs of another");
     options.onGained(name);

@@ -65,7 +65,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     await openLeases({
       state: context.state,
       log: context.log,
-      former: catalogue.note("owner"),
+      self: catalogue.identity,
       newId: context.newId,
       ownersOfOpenRuns: () => catalogue.ownersOfOpenRuns(),
       onGained: (owner) => recover(owner, true),
@@ -74,7 +74,6 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
       },
     }),
   );
-  catalogue.keep("owner", leases.owner);
   const known = catalogue.caughtUp.then(() => {
     recover(leases.owner, false);
     return leases.check();
