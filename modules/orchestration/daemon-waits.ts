@@ -46,6 +46,8 @@ export function openWaits({ context, watch, run, since: start }: RunInDaemon): W
   }
 
   async function fits(event: EventRecord, where: Predicate | undefined): Promise<boolean> {
+    // A message is for the agent that it is addressed to.
+    if (event.type === "agent:message_sent" && (event.data as { to?: string }).to !== (run.agent_id ?? run.run_id)) return false;
     if (where === undefined) return true;
     return isTrue(await context.expressions.evaluate(where.jsonata, where.state, { event: arrivalOf(event) }));
   }

@@ -38,6 +38,17 @@ const team = pattern(
   ],
 );
 
+const listener = pattern(
+  "listener",
+  ["agent:send"],
+  [
+    "LOOP turn FROM 1 TO 2:",
+    '  AWAIT "agent:message_sent" AS asked',
+    '  CALL "agent:send" WITH {in_reply_to: asked.message_id, message: {turn, heard: asked.message}}',
+    "RETURN turn",
+  ],
+);
+
 interface Info {
   agent_id: string;
   state: string;
@@ -55,7 +66,7 @@ interface Spawned {
 let daemon: TestDaemon;
 before(async () => {
   daemon = await startTestDaemon();
-  for (const composition of [echo, waiting, team]) await daemon.ask("composition:create", composition);
+  for (const composition of [echo, waiting, team, listener]) await daemon.ask("composition:create", composition);
 });
 after(() => daemon?.[Symbol.asyncDispose]());
 
@@ -105,6 +116,26 @@ test("a pattern's agents answer it as a group, and end with it", async () => {
     async () => (await Promise.all(children.map(infoOf))).every(({ state }) => state === "terminated"),
     "the end of the children",
   );
+});
+
+test("a pattern hears the messages to its own agent, and answers them", async () => {
+  const [one, other] = [await spawn("listener"), await spawn("listener")];
+  const ask = async ({ agent_id: to }: Spawned, message: string) => {
+    const { message_id } = await daemon.ask<{ message_id: string }>("agent:send", { to, message, expects_reply: true });
+    return until(async () => {
+      const { events } = await daemon.ask<{ events: { data: { in_reply_to?: string; message: unknown; error?: { code: string } } }[] }>(
+        "event:query",
+        { types: ["agent:message_sent"], limit: 1000 },
+      );
+      const reply = events.find(({ data }) => data.in_reply_to === message_id)?.data;
+      return reply && (reply.error?.code ?? reply.message);
+    }, "the reply");
+  };
+  assert.deepEqual(await ask(one, "a"), { turn: 1, heard: "a" });
+  assert.deepEqual(await ask(other, "b"), { turn: 1, heard: "b" });
+  assert.deepEqual(await ask(one, "c"), { turn: 2, heard: "c" });
+  await until(async () => (await infoOf(one.agent_id)).state === "completed", "its end");
+  assert.equal((await infoOf(other.agent_id)).state, "active");
 });
 
 test("an agent whose pattern does not exist has failed, and says why", async () => {
