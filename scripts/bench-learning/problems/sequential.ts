@@ -16,7 +16,7 @@ const steps = 4;
 const cost = 0.05;
 const episodes = 500;
 /** Between two updates. */
-const together = 5;
+const together = 10;
 const answer = "answer";
 const candidates: readonly Candidate[] = [
   { id: "mathematician", features: { tags: ["numbers"] } },
