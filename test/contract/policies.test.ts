@@ -1,4 +1,4 @@
-/** What every policy keeps, whatever it learns by. A new one joins the list and passes. */
+/** What every policy keeps, whatever it learns by. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { CodedError } from "../../daemon/errors.ts";
@@ -6,14 +6,11 @@ import { draw, seededRandom } from "../../modules/policy/chance.ts";
 import { encode } from "../../modules/policy/features/encode.ts";
 import { defaultSpec } from "../../modules/policy/features/spec.ts";
 import type { Features } from "../../modules/policy/features/walk.ts";
-import { bestSoFar } from "../../modules/policy/policies/best-so-far.ts";
-import { linucb } from "../../modules/policy/policies/linucb.ts";
-import type { Policy, PolicyKind } from "../../modules/policy/policies/policy.ts";
+import { kinds } from "../../modules/policy/policies/kinds.ts";
+import type { Policy } from "../../modules/policy/policies/policy.ts";
 import { packState, unpackState } from "../../modules/policy/policies/state.ts";
-import { thompson } from "../../modules/policy/policies/thompson.ts";
 import { uniform } from "../../modules/policy/policies/uniform.ts";
 
-const kinds: readonly PolicyKind[] = [uniform, bestSoFar, linucb, thompson];
 const options = { spec: defaultSpec, seed: 7 };
 const candidates = ["red", "green", "blue"].map((id, index) => ({
   id,
@@ -36,7 +33,7 @@ function teach(policy: Policy, rounds: number, seed = 1): string[] {
   });
 }
 
-for (const kind of kinds) {
+for (const kind of Object.values(kinds)) {
   const learned = (rounds = 200) => {
     const policy = kind.create(options);
     teach(policy, rounds);

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { draw, normal, seededRandom } from "../../modules/policy/chance.ts";
+import { bernsteinInterval, bootstrapInterval } from "../../modules/policy/evaluation/intervals.ts";
+import { evaluateOffPolicy, type Judged } from "../../modules/policy/evaluation/off-policy.ts";
+import { decidePromotion } from "../../modules/policy/evaluation/promotion.ts";
+import { encode } from "../../modules/policy/features/encode.ts";
+import { defaultSpec } from "../../modules/policy/features/spec.ts";
+
+const means = [0.2, 0.5, 0.8];
+const candidates = ["a", "b", "c"].map((id) => ({ id }));
+const situation = encode(defaultSpec, {}, candidates);
+const worth = (odds: readonly number[]) => odds.reduce((sum, each, index) => sum + each * (means[index] as number), 0);
+const near = (left: number, right: number, tolerance: number) => assert.ok(Math.abs(left - right) <= tolerance, `${left} is not ${right}`);
+
+const serving = [0.6, 0.3, 0.1];
+const better = [0.1, 0.2, 0.7];
+const worse = [0.8, 0.15, 0.05];
+
+function log(
+  count: number,
+  odds: readonly number[],
+  seed: number,
+  rewardOf = (chosen: number, random: () => number) => (random() < (means[chosen] as number) ? 1 : 0),
+): Judged[] {
+  const random = seededRandom(seed);
+  return Array.from({ length: count }, () => {
+    const chosen = draw(serving, random());
+    return { situation, chosen, probability: serving[chosen] as number, reward: rewardOf(chosen, random), odds, serving };
+  });
+}
+const evaluate = (judged: readonly Judged[], seed = 1) => evaluateOffPolicy(judged, { spec: defaultSpec, seed });
+
+describe("off-policy evaluation", () => {
+  it("computes IPS, SNIPS and the effective sample size as defined", () => {
+    const judged = [
+      { chosen: 0, reward: 1 },
+      { chosen: 2, reward: 0.5 },
+      { chosen: 1, reward: -1 },
+    ].map(({ chosen, reward }) => ({ situation, chosen, probability: serving[chosen] as number, reward, odds: better, serving }));
+    const weights = [0.1 / 0.6, 0.7 / 0.1, 0.2 / 0.3];
+    const sum = weights.reduce((total, weight) => total + weight, 0);
+    const weighted = (weights[0] as number) + 0.5 * (weights[1] as number) - (weights[2] as number);
+    const { ips, snips, effective_sample_size, clipped } = evaluate(judged);
+    near(ips.value, weighted / 3, 1e-12);
+    near(snips.value, weighted / sum, 1e-12);
+    near(effective_sample_size, sum ** 2 / weights.reduce((total, weight) => total + weight ** 2, 0), 1e-12);
+    assert.equal(clipped, 0);
+  });
+
+  it("finds the value of another policy, with DR more surely than with IPS", () => {
+    const { ips, snips, dr, serving: present, gain } = evaluate(log(4_000, better, 1));
+    for (const estimate of [ips, snips, dr]) near(estimate.value, worth(better), 0.05);
+    near(present.value, worth(serving), 0.03);
+    near(gain.value, worth(better) - worth(serving), 0.05);
+    assert.ok(dr.interval[1] - dr.interval[0] < ips.interval[1] - ips.interval[0]);
+  });
+
+  it("holds the truth in its intervals about as often as they say", () => {
+    let held = 0;
+    for (let seed = 1; seed <= 60; seed++) {
+      const { interval } = evaluate(log(600, better, seed), seed).dr;
+      if (interval[0] <= worth(better) && worth(better) <= interval[1]) held++;
+    }
+    assert.ok(held >= 53, `${held} of 60`);
+  });
+
+  it("clips weights, and says how many", () => {
+    const rare = log(500, [0, 0, 1], 1).map((outcome) => ({ ...outcome, probability: outcome.chosen === 2 ? 0.01 : outcome.probability }));
+    const { clip, clipped, ips } = evaluate(rare);
+    assert.ok(clipped > 0.05 && clipped < 0.15);
+    assert.ok(ips.value <= clip);
+  });
+
+  it("comes to the same from the same outcomes", () => {
+    assert.deepEqual(evaluate(log(200, better, 1)), evaluate(log(200, better, 1)));
+  });
+
+  it("stands outcomes that are all the same, and a policy that never does what was done", () => {
+    const same = evaluate(log(600, better, 1, () => 0));
+    for (const { value, interval } of [same.ips, same.dr, same.gain]) assert.ok([value, ...interval].every(Number.isFinite));
+    const never = log(600, [0, 0, 1], 1).filter(({ chosen }) => chosen !== 2);
+    const evaluation = evaluate(never);
+    assert.equal(evaluation.effective_sample_size, 0);
+    assert.equal(decidePromotion(evaluation).reason, "not enough data");
+  });
+});
+
+describe("the decision on promotion", () => {
+  it("passes a policy that is plainly better, on 500 outcomes and no fewer", () => {
+    assert.equal(decidePromotion(evaluate(log(500, better, 1))).promote, true);
+    assert.deepEqual(decidePromotion(evaluate(log(499, better, 1))).reason, "not enough data");
+  });
+
+  it("passes none that is the same or worse, as a rule", () => {
+    assert.equal(decidePromotion(evaluate(log(800, serving, 1))).reason, "not better");
+    let passed = 0;
+    for (let seed = 1; seed <= 60; seed++) if (decidePromotion(evaluate(log(500, [0.62, 0.3, 0.08], seed), seed)).promote) passed++;
+    assert.ok(passed <= 5, `${passed} of 60`);
+    for (let seed = 1; seed <= 20; seed++) assert.equal(decidePromotion(evaluate(log(500, worse, seed), seed)).promote, false);
+  });
+
+  it("is not moved by a handful of extreme rewards", () => {
+    const judged = log(600, worse, 1).map((outcome, index) => (index % 100 === 0 ? { ...outcome, reward: 1 } : outcome));
+    assert.equal(decidePromotion(evaluate(judged)).promote, false);
+  });
+});
+
+describe("intervals", () => {
+  it("narrow with the square root of the sample, Bernstein's being the wider", () => {
+    const random = seededRandom(1);
+    const sample = (count: number) => Float64Array.from({ length: count }, () => normal(random) / 5);
+    const width = ([low, high]: readonly [number, number]) => high - low;
+    const [few, many] = [sample(400), sample(6_400)];
+    near(width(bootstrapInterval(few, 1)) / width(bootstrapInterval(many, 1)), 4, 0.6);
+    assert.ok(width(bernsteinInterval(few, 2)) > width(bootstrapInterval(few, 1)));
+  });
+
+  it("are longer on the side of the tail", () => {
+    const random = seededRandom(2);
+    const skewed = Float64Array.from({ length: 300 }, () => (random() < 0.05 ? 20 : 0));
+    const mean = skewed.reduce((sum, value) => sum + value, 0) / skewed.length;
+    const [low, high] = bootstrapInterval(skewed, 1);
+    assert.ok(high - mean > mean - low);
+  });
+});
