@@ -3,7 +3,7 @@
  *
  * Reading order: content (what a text must hold), store (files of the repository), commands; entries, segments (decisions as
  * files), projection (from the event log into git), decision-commands; catalogue (an index of it all), filter, family, select, query-commands;
- * learn-command, verify-command;
+ * learn-command, verify-command; turns;
  * version-commands with render, ancestry, structural-diff, merge (data-merge, text-merge, line-merge), yaml-edit.
  */
 import { z } from "zod";
@@ -20,6 +20,7 @@ import { DecisionSegments } from "./segments.ts";
 import { selectedEvent, selection } from "./select.ts";
 import type { State } from "./state.ts";
 import { CompositionStore } from "./store.ts";
+import { Turns } from "./turns.ts";
 import { repairedEvent, verifyCommands } from "./verify-command.ts";
 import { versionCommands, versionEvents } from "./version-commands.ts";
 
@@ -79,6 +80,7 @@ export default defineModule<State>({
       catalogue,
       segments,
       projection,
+      turns: new Turns(),
       async [Symbol.asyncDispose]() {
         await projection[Symbol.asyncDispose]();
         await catalogue[Symbol.asyncDispose]();

@@ -1,7 +1,7 @@
 /** What was learned about a composition: an insight beside it, with its evidence. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
-import { commandsOf } from "../../daemon/module.ts";
+import { type Call, commandsOf } from "../../daemon/module.ts";
 import { author, type, write } from "./commands.ts";
 import { compositionName } from "./content.ts";
 import type { State } from "./state.ts";
@@ -37,17 +37,8 @@ export const learnCommands = {
     }),
     async handle({ pattern: name, author: by, ...given }, call) {
       for (let attempt = 1; ; attempt++) {
-        const current = await call.state.store.get({ name });
-        const { version, learnings = [] } = fieldsOf(current);
-        const entry = { ...given, time: new Date().toISOString() };
-        const edit =
-          learnings.length > 0 ? { path: ["learnings", learnings.length], value: entry } : { path: ["learnings"], value: [entry] };
-        const message = `composition(${name}): learn\n\n${given.insight.replaceAll(/^(?=[\w-]+\s*:)/gm, "- ")}`;
-        const change = { ...current, author: by, message, content: editYaml(current.file.content, [edit]) };
         try {
-          const written = await write(call, change);
-          await call.context.emit(learnedEvent, { ...given, name, type: current.type, version, ...written }, call.meta);
-          return { name, version, commit: written.commit, learnings: learnings.length + 1 };
+          return await call.state.turns.take(name, call.signal, () => learnOnce(name, given, by, call));
         } catch (error) {
           if (!(error instanceof CodedError) || error.code !== "COMPOSITION_STALE" || attempt === mostAttempts) throw error;
         }
@@ -55,3 +46,14 @@ export const learnCommands = {
     },
   }),
 };
+
+async function learnOnce(name: string, given: z.output<typeof learning>, by: string | undefined, call: Call<State>) {
+  const current = await call.state.store.get({ name });
+  const { version, learnings = [] } = fieldsOf(current);
+  const entry = { ...given, time: new Date().toISOString() };
+  const edit = learnings.length > 0 ? { path: ["learnings", learnings.length], value: entry } : { path: ["learnings"], value: [entry] };
+  const message = `composition(${name}): learn\n\n${given.insight.replaceAll(/^(?=[\w-]+\s*:)/gm, "- ")}`;
+  const written = await write(call, { ...current, author: by, message, content: editYaml(current.file.content, [edit]) });
+  await call.context.emit(learnedEvent, { ...given, name, type: current.type, version, ...written }, call.meta);
+  return { name, version, commit: written.commit, learnings: learnings.length + 1 };
+}

@@ -29,9 +29,9 @@ type Settings = Pick<MergeRequest, "strategy" | "improvements" | "resolutions">;
 export async function mergeInto(input: MergeInput, settings: Settings, call: Call<State>): ReturnType<typeof mergeOnce> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await mergeOnce(input, settings, call);
+      return await call.state.turns.take(input.target, call.signal, () => mergeOnce(input, settings, call));
     } catch (error) {
-      // The target was changed between reading and writing: it is merged with what it is now.
+      // The target was changed by another command, or by hand: it is merged with what it is now.
       if (!(error instanceof CodedError && error.code === "COMPOSITION_STALE" && attempt < attempts)) throw error;
     }
   }
