@@ -176,6 +176,23 @@ describe("the llm interpreter", () => {
   });
 });
 
+describe("a run of the llm interpreter that is run again from a thought", () => {
+  it("keeps what was thought and done before, and thinks the rest anew", async () => {
+    const answers = [acted(["emit", { event: "test:one" }]), acted(["emit", { event: "test:two" }]), acted(["return", { value: "done" }])];
+    const first = await play("llm", 'EMIT "test:one"\nEMIT "test:two"', { answer: (_, index) => answers[index] as ModelAnswer });
+    asked = [];
+    answer = (_, index) => answers[index + 1] as ModelAnswer;
+    const { run_id } = await daemon.ask<{ run_id: string }>("orchestration:rerun", { run_id: first.run_id, from_step: "3" });
+    const { state, result } = await daemon.ask<Status>("orchestration:status", { run_id, wait: 30 });
+    assert.deepEqual([state, result, asked.length], ["completed", "done", 2]);
+    assert.match(promptOf(asked[0] as ModelRequest), /Its result/, "it knows what was done");
+    assert.deepEqual(
+      (await eventsOf(run_id)).map(({ type }) => type),
+      ["test:two"],
+    );
+  });
+});
+
 describe("every protocol", () => {
   for (const protocol of Object.keys(protocols)) {
     it(`plays a pattern through tools, and judges: ${protocol}`, async () => {

@@ -62,22 +62,23 @@ export async function think(options: ThinkOptions): Promise<unknown> {
     },
   };
   const steps = createSteps({ ...options, effects });
-  // Thoughts are numbered by themselves, so that acts which follow each other are seen to repeat.
-  const thoughts = steps.fork(steps.main)(0);
+  let last: Thread["last"];
 
   for (let turn = 1, idle = 0; ; turn++) {
-    const reply = (await steps.effect(thoughts, 0, { kind: "think", turn })) as Reply;
+    const reply = (await steps.effect(steps.main, 0, { kind: "think", turn })) as Reply;
     // What was paid for is not asked again after a crash.
     await journal.flush();
     said.push({ reply });
-    const step = `${thoughts.prefix}${turn}`;
+    const step = String(steps.main.count);
+    // The acts of a thought are numbered below it, each call by itself: what one comes to does not depend on the others.
+    const branch = steps.fork(steps.main);
     idle = reply.tool_calls.length === 0 ? idle + 1 : 0;
     if (idle >= idleAnswers) {
       await claims.check(reply.text, step);
       return reply.text;
     }
     if (idle > 0) said.push({ reminder: "Act through the tools. When all is done, call return." });
-    for (const call of reply.tool_calls) {
+    for (const [index, call] of reply.tool_calls.entries()) {
       if (call.invalid === undefined && call.name === returning.name) {
         const { value = null } = (call.arguments ?? {}) as { value?: unknown };
         await claims.check(`${reply.text}\n${textIn(value)}`, step);
@@ -86,7 +87,9 @@ export async function think(options: ThinkOptions): Promise<unknown> {
       if (call.invalid === undefined && call.name === aborting.name) {
         throw new CodedError("RUN_ABORTED", String((call.arguments as { reason?: unknown }).reason ?? "The model gave up."));
       }
-      said.push({ call, result: await actOn(call, tools, (effect) => steps.effect(steps.main, 0, effect), steps.main) });
+      const thread: Thread = { ...branch(index), last };
+      said.push({ call, result: await actOn(call, tools, (effect) => steps.effect(thread, 0, effect), thread) });
+      last = thread.last;
     }
     if (reply.text !== "") await claims.check(reply.text, step);
   }
