@@ -50,9 +50,10 @@ export async function think(thinking: Thinking, agent: AgentRecord, asked: Pendi
     await emitAll(context, agent, asked, ruled.events);
     return { message: ruled.reply ?? null };
   }
-  const { usage, ...thought } = await byModel(context, agent, profile, asked, signal);
+  const thought = await byModel(context, agent, profile, asked, signal);
+  if ("error" in thought) return thought;
   await emitAll(context, agent, asked, thought.events);
-  return { message: thought.reply ?? null, usage };
+  return { message: thought.reply ?? null, usage: thought.usage };
 }
 
 async function byRules(context: ModuleContext, agent: AgentRecord, rules: readonly Rule[], asked: Pending): Promise<Thought | undefined> {
@@ -83,10 +84,14 @@ async function byOther({ context, ask }: Thinking, agent: AgentRecord, { subject
   });
 }
 
-interface Generated {
-  readonly object: { readonly reply: string; readonly events: readonly { readonly event: string; readonly data: string }[] };
+/** What a reply of `model:generate`, or its error, says that it took. */
+interface Spending {
   readonly usage: { readonly input_tokens: number; readonly output_tokens: number };
   readonly cost?: number;
+}
+
+interface Generated extends Spending {
+  readonly object: { readonly reply: string; readonly events: readonly { readonly event: string; readonly data: string }[] };
 }
 
 async function byModel(context: ModuleContext, agent: AgentRecord, profile: Profile, asked: Pending, signal: AbortSignal) {
@@ -106,14 +111,22 @@ async function byModel(context: ModuleContext, agent: AgentRecord, profile: Prof
     schema: answerSchema,
   };
   const cause = { ...asked.place, id: `${asked.message_id}/answer`, agent: agent.agent_id };
-  const { object, usage, cost } = await context.call<Generated>("model:generate", request, { cause, signal });
-  const events = object.events.map(({ event, data }) => ({ event, data: readAsJson(data) }));
-  return {
-    reply: readAsJson(object.reply),
-    events,
-    usage: { tokens: usage.input_tokens + usage.output_tokens, ...(cost !== undefined && { cost }) },
-  };
+  try {
+    const { object, ...spending } = await context.call<Generated>("model:generate", request, { cause, signal });
+    const events = object.events.map(({ event, data }) => ({ event, data: readAsJson(data) }));
+    return { reply: readAsJson(object.reply), events, usage: usageOf(spending) };
+  } catch (error) {
+    if (!(error instanceof CodedError) || error.code !== "MODEL_ANSWER_INVALID") throw error;
+    // An answer of no use was paid for, too.
+    const { code, message, details } = error;
+    return { error: { code, message, details }, usage: usageOf(details as Partial<Spending>) };
+  }
 }
+
+const usageOf = ({ usage, cost }: Partial<Spending>) => ({
+  tokens: (usage?.input_tokens ?? 0) + (usage?.output_tokens ?? 0),
+  ...(cost !== undefined && { cost }),
+});
 
 const systemOf = ({ name, task }: AgentRecord, { prompt }: Profile): string =>
   [
