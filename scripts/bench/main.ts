@@ -8,6 +8,7 @@ import { compositions } from "./compositions.ts";
 import { delivery } from "./delivery.ts";
 import { emitAlways, emitRelaxed } from "./emit.ts";
 import { learningSpeed } from "./learning-speed.ts";
+import { networks } from "./networks.ts";
 import { requests } from "./requests.ts";
 import { runs } from "./runs.ts";
 import { startup } from "./startup.ts";
@@ -32,6 +33,7 @@ const sections: Record<string, () => Promise<Figure[]>> = {
   compositions,
   runs,
   learningSpeed,
+  networks,
 };
 
 const wanted = process.argv.slice(2);
