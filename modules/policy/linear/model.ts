@@ -12,12 +12,14 @@ import { type ChangeState, createChangeState, hasChanged } from "./change.ts";
 /** Variances of the weights and of the noise before anything is known. */
 const prior = { shared: 0.05, own: 0.03, noise: 0.1 };
 /** Newcomers whose evidence the prior of the spread is worth. */
-const newcomersOfPrior = 10;
+const newcomersOfPrior = 30;
 const outcomesOfPrior = 20;
 /** Outcomes over which the noise is averaged. */
 const noiseMemory = 500;
 const mostNamed = 256;
 const leastVariance = 1e-4;
+/** Of a newcomer's weights: nobody is known for certain before the first outcome. */
+const leastSpread = 1e-3;
 const mostSquaredSurprise = 25;
 
 export interface LinearModel {
@@ -107,5 +109,5 @@ export function learn(model: LinearModel, row: Float32Array, id: string, reward:
 /** @param sample of the variance of newcomers' weights: what the first outcome of one adds to it; may be negative */
 function meet(model: LinearModel, sample: number): void {
   model.newcomers++;
-  model.spread = Math.max(leastVariance, model.spread + (sample - model.spread) / (newcomersOfPrior + model.newcomers));
+  model.spread = Math.max(leastSpread, model.spread + (sample - model.spread) / (newcomersOfPrior + model.newcomers));
 }
