@@ -118,3 +118,23 @@ test("however often it is killed, each kill costs at most one request more, and 
   );
   assert.ok(server.requests.length <= points + kills, `${server.requests.length} requests for ${points} answers`);
 });
+
+test("a daemon that is stopped while a model is asked ends at once, and the run goes on after the restart", async (t) => {
+  let isHanging = true;
+  await using server = await startModelServer(async () => {
+    if (isHanging) await new Promise(() => {});
+    return judgement();
+  });
+  await using daemon = await startThinkingDaemon(t, server.url);
+  const client = await connectForEver(daemon.url);
+  t.after(() => client.close());
+  const { ask } = askerOn(client);
+  await ask("composition:create", { type: "orchestration", name: "thinking", content: patternOf('Think.\nRETURN "done"') });
+  const { run_id } = await ask<{ run_id: string }>("orchestration:start", { pattern: "thinking", interpreter: "hybrid" });
+  await until(() => server.requests.length === 1, "the request");
+  assert.equal(await daemon.kill("SIGTERM"), 0, "it ends by itself, not by the last resort");
+  isHanging = false;
+  await daemon.restart();
+  const { state, result } = await ask<{ state: string; result: unknown }>("orchestration:status", { run_id, wait: 30 });
+  assert.deepEqual([state, result], ["completed", "done"]);
+});
