@@ -88,8 +88,8 @@ describe("the linear model", () => {
     const model = createModel(defaultSpec);
     const random = seededRandom(2);
     for (let round = 0; round < 500; round++) {
-      const id = `k${round % 8}`;
-      const skill = (round % 8) / 8;
+      const id = `k${round % 20}`;
+      const skill = (round % 20) / 20;
       const { rows } = encode(defaultSpec, {}, [{ id, features: { skill } }]);
       learn(model, rows[0] as Float32Array, id, skill + 0.05 * normal(random));
     }
@@ -97,7 +97,7 @@ describe("the linear model", () => {
       model,
       encode(defaultSpec, {}, [
         { id: "new", features: { skill: 0.8 } },
-        { id: "k6", features: { skill: 0.75 } },
+        { id: "k15", features: { skill: 0.75 } },
       ]),
     );
     near(fresh?.mean as number, 0.8, 0.15);
