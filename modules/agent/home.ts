@@ -26,6 +26,8 @@ export interface Home extends AsyncDisposable {
   readonly workers: Workers;
   /** Agents that are about to be spawned, by parent: they count as its children already. */
   readonly expected: Map<string, number>;
+  /** Runs that are being started, by agent: whoever repeats the request waits for the same. */
+  readonly beginning: Map<string, Promise<string>>;
   /** Those who wait for the reply to a message. */
   readonly replies: Map<string, (reply: Message) => void>;
   /** Whoever prompted an agent last over the network, and waits. */

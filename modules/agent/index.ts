@@ -160,6 +160,7 @@ export default defineModule<Home>({
       profiles,
       workers,
       expected: new Map(),
+      beginning: new Map(),
       replies: new Map(),
       prompts: new Map(),
       decisions: new Map(),

@@ -141,17 +141,12 @@ function earlier({ registry }: Home, request: string): AgentRecord {
   throw new CodedError("AGENT_NOT_FOUND", "The agent that this request made has ended and is not remembered any more.", { request });
 }
 
-/** Runs that are being started, by agent: whoever repeats the request waits for the same. */
-const beginning = new WeakMap<Home, Map<string, Promise<string>>>();
-
 /**
  * Starts the agent's run, or finds the one that an earlier attempt started. If it cannot start, the agent has failed.
  * @param isNew it cannot have a run yet
  */
 export function begin(home: Home, agent: AgentRecord, isNew = false): Promise<string> {
-  const underWay = beginning.get(home) ?? new Map<string, Promise<string>>();
-  beginning.set(home, underWay);
-  const known = underWay.get(agent.agent_id);
+  const known = home.beginning.get(agent.agent_id);
   if (known !== undefined) return known;
   const begun = startRun(home, agent, isNew)
     .catch(async (error: unknown) => {
@@ -160,8 +155,8 @@ export function begin(home: Home, agent: AgentRecord, isNew = false): Promise<st
       void failSurely(home, agent, error);
       throw error;
     })
-    .finally(() => underWay.delete(agent.agent_id));
-  underWay.set(agent.agent_id, begun);
+    .finally(() => home.beginning.delete(agent.agent_id));
+  home.beginning.set(agent.agent_id, begun);
   return begun;
 }
 

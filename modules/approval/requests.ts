@@ -17,6 +17,8 @@ export interface Approvals extends AsyncDisposable {
 type Asked = z.output<typeof approvalRequest>;
 
 const day = 86_400; // seconds
+/** Requests of one agent that may wait at the same time: nobody reads more. */
+const mostPending = 100;
 const expiryOf = (id: string): string => `${id}/expiry`;
 
 /** Durable when it resolves. The request of a message that asked before is given again. */
@@ -24,6 +26,7 @@ export async function request({ context, register }: Approvals, asked: Asked, ca
   const known = register.askedBy(meta.id);
   if (known !== undefined) return known;
   const { action, within = day, run_id = meta.run, ...about } = asked;
+  assertPatient(register, caller);
   const now = Date.now();
   const made: Approval = {
     id: context.newId(),
@@ -43,6 +46,16 @@ export async function request({ context, register }: Approvals, asked: Asked, ca
   register.keep(made);
   await scheduleExpiry(context, made);
   return made;
+}
+
+/** @throws CodedError RUN_LIMIT_EXCEEDED */
+function assertPatient(register: Register, { kind, id }: Caller): void {
+  if (kind !== "agent" || register.pending().filter(({ agent_id, run_id }) => agent_id === id || run_id === id).length < mostPending)
+    return;
+  throw new CodedError("RUN_LIMIT_EXCEEDED", `${id} waits for ${mostPending} decisions of humans already.`, {
+    limit: "approvals",
+    allowed: mostPending,
+  });
 }
 
 /** @throws CodedError CAPABILITY_DENIED, APPROVAL_NOT_FOUND, APPROVAL_DECIDED, APPROVAL_MISMATCH, REQUEST_INVALID */

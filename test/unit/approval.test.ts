@@ -123,6 +123,14 @@ test("an answer is one of the options, or any where there are none", async () =>
   assert.equal((await choose(await ask(), "as you like")).state, "approved");
 });
 
+test("an agent may wait for a hundred decisions at a time", async () => {
+  await using started = await start();
+  const { module } = started;
+  for (let index = 0; index < 100; index++) await module.call("approval:request", { action }, agent);
+  await assert.rejects(module.call("approval:request", { action }, agent), { code: "RUN_LIMIT_EXCEEDED" });
+  await module.call("approval:request", { action }, { caller: { kind: "agent", id: "B" } });
+});
+
 test("a request expires, and is withdrawn with the run that asked", async () => {
   await using started = await start();
   const { module } = started;
