@@ -133,6 +133,7 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
     await ask("composition:create", { type: "profile", name: "away", content });
     return replied(ask, "away");
   },
+  AWAIT_EXPIRED: played('AWAIT "nobody:spoke" WITHIN 0.1s'),
   APPROVAL_NOT_FOUND: asked("approval:info", { id: "nobody" }),
   APPROVAL_REQUIRED: async (daemon) => (await careful(daemon)).ask(),
   async APPROVAL_DENIED(daemon) {
@@ -301,9 +302,24 @@ test("a run that was stopped in a step ends with STEP_OUTCOME_UNKNOWN, and with 
   }
   const [held = "", changed = ""] = runs;
   const elsewhere = { step: "1", line: 999, value: null, milliseconds: 0 };
-  const changeJournal = ({ journal }: ModuleContext) =>
-    journal.append(changed, 2, { type: "steps", at: new Date().toISOString(), elapsed: 0, results: [elsewhere], intents: [] });
+  const { promise: started, resolve: onStart } = Promise.withResolvers<ModuleContext>();
+  const changeJournal = (context: ModuleContext) => {
+    onStart(context);
+    return context.journal.append(changed, 2, {
+      type: "steps",
+      at: new Date().toISOString(),
+      elapsed: 0,
+      results: [elsewhere],
+      intents: [],
+    });
+  };
   await using daemon = await startTestDaemon({ modules: [probe(changeJournal)], config: { data } });
+  // A human is asked whether the step was done; here nobody answers in time.
+  const inquiry = await until(async () => {
+    const { approvals } = await daemon.ask<{ approvals: { id: string }[] }>("approval:list", { run_id: held });
+    return approvals[0];
+  }, "the question");
+  await (await started).call("approval:expire", { id: inquiry.id }, { caller: { kind: "module", id: "approval" } });
   for (const [run_id, expected] of [[held, "STEP_OUTCOME_UNKNOWN"] as const, [changed, "RUN_DIVERGED"] as const]) {
     const { error } = await daemon.ask<{ error?: { code: string } }>("orchestration:status", { run_id, wait: 20 });
     assert.equal(error?.code, expected);
