@@ -1,5 +1,4 @@
 /** Tells how a run is, and changes how it goes on: cancel, pause, resume. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import type { RunCatalogue } from "./catalogue.ts";
@@ -111,14 +110,17 @@ export function createControl({ context, journals, catalogue, playing }: Control
   return { status, cancel, pause, resume };
 }
 
-/** Waits for the work, at most so many seconds. */
+/** Waits for the work, at most so many seconds, and no longer than the signal lets it. */
 async function within<Result>(seconds: number, work: Promise<Result>, signal: AbortSignal): Promise<Result | undefined> {
-  if (seconds <= 0) return undefined;
-  const timeout = new AbortController();
-  const timer = sleep(seconds * 1000, undefined, { signal: AbortSignal.any([timeout.signal, signal]) }).catch(() => undefined);
+  if (seconds <= 0 || signal.aborted) return undefined;
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const giveUp = () => resolve(undefined);
+  const timer = setTimeout(giveUp, seconds * 1000);
+  signal.addEventListener("abort", giveUp, { once: true });
   try {
-    return await Promise.race([work, timer]);
+    return await Promise.race([work, promise]);
   } finally {
-    timeout.abort();
+    clearTimeout(timer);
+    signal.removeEventListener("abort", giveUp);
   }
 }

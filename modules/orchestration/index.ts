@@ -21,6 +21,7 @@ import {
 } from "./schema.ts";
 import { crystallize, crystallizeReply, crystallizeRequest } from "./thinking/crystallize.ts";
 import { assertModel } from "./thinking/thinker.ts";
+import { toldStep, toldSteps } from "./told-steps.ts";
 
 const command = commandsOf<Runs>();
 
@@ -89,7 +90,7 @@ export default defineModule<Runs>({
       handle: ({ run_id }, { state, signal }) => state.resume(run_id, signal),
     }),
     "orchestration:journal": command({
-      description: "Reads what a run recorded: its start, the intent and the result of each step, its end.",
+      description: "Reads what a run recorded: its start, the intent and the result of each step, with time, tokens and cost, and its end.",
       reads: true,
       input: z.strictObject({
         run_id: runId,
@@ -99,12 +100,18 @@ export default defineModule<Runs>({
           .regex(/^\d{1,9}$/, "expected a cursor of an earlier reply")
           .default("0"),
       }),
-      output: z.object({ entries: z.array(z.looseObject({ type: z.string() })), cursor: z.string().optional() }),
+      output: z.object({
+        entries: z.array(z.looseObject({ type: z.string() })).describe("as they stand in the journal"),
+        steps: z.array(toldStep).describe("what these entries tell, step by step"),
+        cursor: z.string().optional(),
+      }),
       async handle({ run_id, limit, cursor }, { state }) {
         const entries = await state.journals.readStored(run_id);
-        const end = Number(cursor) + limit;
+        const start = Number(cursor);
+        const end = start + limit;
         return {
-          entries: entries.slice(Number(cursor), end).map((entry) => ({ ...entry })),
+          entries: entries.slice(start, end).map((entry) => ({ ...entry })),
+          steps: toldSteps(entries, start, end),
           ...(end < entries.length && { cursor: String(end) }),
         };
       },

@@ -9,7 +9,7 @@ import { startDaemonProcess } from "../harness/daemon-process.ts";
 import { rounds } from "../harness/rounds.ts";
 
 const counts = 40;
-const openRuns = 8;
+const openRuns = rounds(8, 4);
 
 /** Two effects a round, so that kills meet runs before, in and after each. */
 const content = `
@@ -57,7 +57,7 @@ test("runs go on after kill -9 of the daemon: every effect once, none missing, n
 
   await withClient(({ ask }) => ask("composition:create", { type: "orchestration", name: "counting", content }));
   const runs: string[] = [];
-  const kills = rounds(4, 60);
+  const kills = rounds(4, 250);
   let interrupted = 0;
   for (let round = 0; round < kills; round++) {
     await withClient(async (asker) => {

@@ -119,6 +119,38 @@ describe("a run", () => {
     await assert.rejects(module.call("orchestration:rerun", { run_id: "nobody", from_step: "1" }), { code: "RUN_NOT_FOUND" });
   });
 
+  it("tells each of its steps once: what was to be done, what came of it, and what it cost", async () => {
+    const handlers = {
+      ...tools((name) => (name === "bad" ? Promise.reject(new CodedError("TOOL_FAILED", "no")) : { result: 1, cost: 0.5 })),
+      "tool:get": never,
+    };
+    const strategy = 'EMIT "a:b"\nRUN "good"\nRUN "bad"\nON ERROR:\n  STATE at = $now()\nCALL "tool:get"';
+    await using module = await start({ work: strategy }, { handlers });
+    const { run_id } = await module.call("orchestration:start", { pattern: "work" });
+    await isAt(module, run_id, "tool:get");
+    const steps: Record<string, unknown>[] = [];
+    let cursor: string | undefined = "0";
+    while (cursor !== undefined) {
+      const page: { steps: Record<string, unknown>[]; cursor?: string } = await module.call("orchestration:journal", {
+        run_id,
+        limit: 1,
+        cursor,
+      });
+      steps.push(...page.steps);
+      cursor = page.cursor;
+    }
+    const kinds = steps.map(({ step, line, state, effect }) => [step, line, state, (effect as { kind: string } | undefined)?.kind]);
+    assert.deepEqual(kinds, [
+      ["1", 1, "done", "emit"],
+      ["2", 2, "done", "run"],
+      ["3", 3, "failed", "run"],
+      ["4", 5, "done", undefined],
+      ["5", 6, "open", "call"],
+    ]);
+    assert.equal(steps[1]?.cost, 0.5);
+    assert.ok(steps.slice(0, 4).every(({ milliseconds, at }) => typeof milliseconds === "number" && typeof at === "string"));
+  });
+
   it("keeps large inputs, results of steps and results out of its journal and its events", async () => {
     const large = "x".repeat(300_000);
     const shared = survivors();
