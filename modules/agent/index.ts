@@ -9,7 +9,7 @@ import { CodedError } from "../../daemon/errors.ts";
 import { type Attempt, type Call, commandsOf, type Delivered, defineModule, type EventRecord } from "../../daemon/module.ts";
 import { activityOf } from "./activity.ts";
 import { aboutOf, type Home, placeOf } from "./home.ts";
-import { assertMayDirect, endChildren, finish, reachedBy, setPaused, terminate } from "./lifecycle.ts";
+import { assertMayDirect, endChildren, finish, reachedBy, refuseMessages, setPaused, terminate } from "./lifecycle.ts";
 import { answer, broadcast, send } from "./messages.ts";
 import { askHuman, hostedOf, hostOf, onDecided, onRequested } from "./network.ts";
 import { Profiles } from "./profile.ts";
@@ -173,7 +173,7 @@ export default defineModule<Home>({
       },
     };
     context.onDenied((attempt) => tellDenied(home, attempt));
-    registry.onMessage = ({ to }) => workers.wake(to);
+    registry.onMessage = ({ to }) => onMessage(home, to);
     for (const agent_id of registry.pending.keys()) workers.wake(agent_id);
     const settled = settle(home);
     const network = context.agentNetwork.serve(hostOf(home));
@@ -185,6 +185,19 @@ export default defineModule<Home>({
 /** Without what only the module itself needs. */
 function viewOf({ place: _place, seq: _seq, charged: _charged, ...view }: AgentRecord) {
   return view;
+}
+
+/** A message may come to an agent that has ended while it was under way. */
+function onMessage(home: Home, to: string): void {
+  const receiver = home.registry.agents.get(to);
+  if (receiver === undefined) return;
+  if (isLiving(receiver)) {
+    home.workers.wake(to);
+    return;
+  }
+  refuseMessages(home, to, receiver.state).catch((error: unknown) => {
+    home.context.log.warn({ agent: to, error }, "a message to an agent that has ended is refused at the next start");
+  });
 }
 
 /** The end of a run is that of its agent, and of the agents that it spawned. */

@@ -31,8 +31,8 @@ export async function finish(home: Home, agent_id: string, reached: End, ending:
   await endChildren(home, agent_id, place);
 }
 
-/** Nobody waits for the answer of an agent that has ended. */
-async function refuseMessages(home: Home, agent_id: string, reached: string): Promise<void> {
+/** Nobody waits for the answer of an agent that has ended. @param reached how it ended */
+export async function refuseMessages(home: Home, agent_id: string, reached: string): Promise<void> {
   for (const message of [...(home.registry.pending.get(agent_id)?.values() ?? [])]) {
     await answerWithError(home, message, {
       code: "AGENT_ENDED",

@@ -292,6 +292,15 @@ test("one that is not there, refuses, or breaks the protocol is an error in the 
   }
 });
 
+test("nobody else answers prompts for our agents", async () => {
+  const { promise: refused, resolve: refuse } = Promise.withResolvers<string>();
+  const callback = (error: Error | null) => {
+    if (error !== null) refuse(error.message);
+  };
+  daemon.client.subscribe(promptSubject("*"), { callback });
+  assert.match(await refused, /permission/i);
+});
+
 test("a heartbeat tells at once that an agent is there", async () => {
   const beats: string[] = [];
   const subscription = daemon.client.subscribe("agents.hb.reprise.local.*", { callback: (_, message) => void beats.push(message.subject) });

@@ -175,6 +175,15 @@ test("an agent that ends answers those who wait for it with an error; others are
   await assert.rejects(module.call("agent:send", { to: "nobody", message: "?" }), { code: "AGENT_NOT_FOUND" });
 });
 
+test("a message that was under way when its receiver ended is refused, too", async () => {
+  await using started = await start();
+  const { module, spawn, replyTo } = started;
+  const to = await spawn("voter");
+  await module.call("agent:terminate", { agent_id: to });
+  module.publish("agent:message_sent", { message_id: "late", from: "client/test", to, message: "?", expects_reply: true });
+  assert.equal((await replyTo("late")).error?.code, "AGENT_ENDED");
+});
+
 test("an agent answers for itself alone, and needs not say to whom", async () => {
   await using started = await start({ handlers: { "orchestration:start": () => ({ run_id: "r" }) } });
   const { module, spawn, replyTo } = started;
