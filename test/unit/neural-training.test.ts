@@ -4,6 +4,7 @@ import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
 import { draw, seededRandom } from "../../modules/policy/chance.ts";
 import { encode } from "../../modules/policy/features/encode.ts";
 import { defaultSpec } from "../../modules/policy/features/spec.ts";
+import { loadBackend } from "../../modules/policy/neural/backend.ts";
 import { kto, ktoWith } from "../../modules/policy/policies/kto.ts";
 import type { Experience, Policy, PolicyKind, TrainOptions } from "../../modules/policy/policies/policy.ts";
 import { reinforce } from "../../modules/policy/policies/reinforce.ts";
@@ -121,6 +122,14 @@ for (const kind of [ktoWith({ updates: 10 }), reinforce]) {
       assert.throws(() => kind.load(state, { ...options, spec: smaller }), coded("POLICY_STATE_INVALID"));
       state[state.length - 1] = (state[state.length - 1] as number) ^ 1;
       await assert.rejects(train(kind, experiencesOf(), { from: state }), coded("POLICY_STATE_INVALID"));
+    });
+
+    it("leaves no tensors behind", async () => {
+      await train(kind, experiencesOf());
+      const { tf } = await loadBackend();
+      const before = tf.memory().numTensors;
+      await train(kind, experiencesOf());
+      assert.equal(tf.memory().numTensors, before);
     });
 
     it("says why it chose: against whom, and by which features", async () => {
