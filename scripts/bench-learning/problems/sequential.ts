@@ -98,6 +98,7 @@ export const sequential: Problem = {
   name: "sequential",
   description: "reward per task of up to 4 steps after 500 tasks, as a share of the optimum's; REINFORCE with advantages",
   goals: [{ measure: "share_of_optimum", atLeast: 0.95 }],
+  seeds: 20,
   async run(seed) {
     const options = { spec: defaultSpec, seed };
     const random = seededRandom(seed);
