@@ -40,10 +40,11 @@ const readRun =
 
 const readTool =
   (success: boolean) =>
-  ({ data, causation, run }: EventRecord): Told | undefined => {
+  ({ data, correlation, run }: EventRecord): Told | undefined => {
     const call = toolEnded.safeParse(data).data;
     if (call === undefined) return undefined;
-    const keys = [causation ?? [], run === undefined ? [] : toolKey(run, call.name)].flat();
+    // A client's call begins a causal tree, which has its id.
+    const keys = [correlation, ...(run === undefined ? [] : [toolKey(run, call.name)])];
     return { event: "tool", keys, outcome: { success, ...measured(call.duration_ms, call.cost) } };
   };
 

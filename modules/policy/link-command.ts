@@ -1,9 +1,10 @@
 /** `policy:link`: for what began after the selection, as a run of the pattern that was chosen. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
-import type { Call } from "../../daemon/module.ts";
+import type { Call, EventRecord, ModuleContext } from "../../daemon/module.ts";
+import { derivedOutcomes } from "./derived-outcomes.ts";
 import { assertOwn } from "./outcome-command.ts";
-import { linked } from "./schema.ts";
+import { linked, type OutcomeSource } from "./schema.ts";
 import type { State } from "./state.ts";
 
 export const linkRequest = z.strictObject({ decision_id: z.string().min(1).max(128), outcome_from: linked.shape.outcome_from });
@@ -22,5 +23,19 @@ export async function link(
   const { seq } = await context.emit("policy:linked", request, meta);
   state.lastWritten = Math.max(state.lastWritten, seq);
   await state.ledger.reached(seq, signal);
+  // What was over before it was linked tells nobody any more.
+  for (const event of await earlier(request.outcome_from, context)) await derivedOutcomes[event.type]?.(event, { state, context, meta });
   return { linked: true };
+}
+
+/** Events of the log that tell the outcome already. An approval is decided by people, who take longer than a link. */
+async function earlier({ event, id }: Required<OutcomeSource>, { events }: ModuleContext): Promise<EventRecord[]> {
+  switch (event) {
+    case "run":
+      return (await events.query({ types: ["orchestration:completed", "orchestration:failed"], run: id })).events;
+    case "tool":
+      return (await events.query({ types: ["tool:completed", "tool:failed"], correlation: id })).events;
+    case "approval":
+      return [];
+  }
 }

@@ -22,7 +22,7 @@ export const outcomeSource = z.strictObject({
     .min(1)
     .max(256)
     .optional()
-    .describe("the run's, the tool call's (ce-id), the approval's; default: the run that asks, its next call of the chosen tool"),
+    .describe("the run's, the approval's, of a client's tool call its ce-id; default: the run that asks, its next call of the chosen tool"),
 });
 export type OutcomeSource = z.output<typeof outcomeSource>;
 

@@ -259,7 +259,7 @@ describe("an outcome that nobody has to give", () => {
   });
 
   it("follows from the run that was linked to it afterwards", async () => {
-    await using policy = await start();
+    await using policy = await start({ events: { query: async () => ({ events: [] }) } });
     const { decision_id } = await policy.call<Selected>("policy:select", { slot: "pattern", candidates });
     assert.deepEqual(await policy.call("policy:link", { decision_id, outcome_from: { event: "run", id: "R9" } }), { linked: true });
     policy.publish("orchestration:completed", { run_id: "R9", duration_ms: 1 });
