@@ -18,6 +18,8 @@ export interface Caller {
   readonly capabilities?: readonly string[];
   /** Those of its capabilities that a human has to approve at each use. */
   readonly approval?: readonly string[];
+  /** A module asks on its behalf for a part of what it was allowed to do: no human approves that again. */
+  readonly isApproved?: true;
 }
 
 /** Something that an agent is about to do. */

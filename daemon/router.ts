@@ -106,7 +106,7 @@ export class Router implements Commands {
   /** Asks the guard where a human has to approve. @throws CodedError what the guard refuses with */
   async assertApproved(attempt: Attempt): Promise<void> {
     const { caller, target } = attempt;
-    if (caller.kind !== "agent") return;
+    if (caller.kind !== "agent" || caller.isApproved) return;
     const marked = [...(caller.approval ?? []), ...(this.#agents.get(caller.id)?.approval ?? [])];
     if (marked.length > 0 && covers(marked, target)) await this.#guard(attempt);
   }

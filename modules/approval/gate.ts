@@ -11,6 +11,8 @@ import { type Approvals, request, use } from "./requests.ts";
 export const gateOf =
   (approvals: Approvals): Guard =>
   async ({ command, input, target, caller, meta }) => {
+    // To ask a human needs no human's approval.
+    if (command === "approval:request") return;
     const action = { command, input };
     const asked =
       approvals.register.askedBy(meta.id) ??

@@ -69,6 +69,30 @@ test("a plain event that is marked is not stored before it is approved, alone or
   );
 });
 
+test("an agent that needs approval for all it does needs one for spawning an agent with a run, not two", async () => {
+  await daemon.ask("composition:create", {
+    type: "profile",
+    name: "watched",
+    content: 'name: watched\ntype: profile\nversion: 1.0.0\ncapabilities: ["*"]\napproval: ["*"]\n',
+  });
+  await daemon.ask("composition:create", {
+    type: "orchestration",
+    name: "short",
+    content: "name: short\ntype: orchestration\nversion: 1.0.0\norchestration_logic:\n  strategy: RETURN 1\n",
+  });
+  const { agent_id } = await daemon.ask<{ agent_id: string }>("agent:spawn", { profile: "watched" });
+  const head = { "ce-agent": agent_id, "ce-id": "spawn-short" };
+  const request = { profile: "base_orchestrator", pattern: "short" };
+  assert.equal(await daemon.codeOf("agent:spawn", request, head), "APPROVAL_REQUIRED");
+  const [asked] = await pending(agent_id);
+  await daemon.ask("approval:decide", { id: asked?.id, hash: asked?.hash, decision: "approve", by: "Ada" });
+  const { agent_id: child, run_id } = await daemon.ask<{ agent_id: string; run_id: string }>("agent:spawn", request, head);
+  const { result } = await daemon.ask<{ result: unknown }>("orchestration:status", { run_id, wait: 20 });
+  assert.equal(result, 1);
+  const { approval } = await daemon.ask<{ approval: string[] }>("agent:info", { agent_id: child });
+  assert.deepEqual(approval, ["*"], "what an agent spawns is watched as it is");
+});
+
 test("an agent cannot decide, however it asks", async () => {
   const { agent_id } = await daemon.ask<{ agent_id: string }>("agent:spawn", { profile: "base_orchestrator", capabilities: ["*"] });
   const { id, hash } = await daemon.ask<Approval>("approval:request", { action: { ask: "May I?" } });

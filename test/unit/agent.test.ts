@@ -271,7 +271,7 @@ test("the run of an agent's agent is asked for in the name of the one that spawn
   const caller = { kind: "agent" as const, id: parent, capabilities: ["*"] };
   await started.module.call("agent:spawn", { profile: "worker", pattern: "greet" }, { caller });
   await started.module.call("agent:spawn", { profile: "worker", pattern: "greet" });
-  assert.deepEqual(callers, [{ kind: "agent", id: parent }, undefined]);
+  assert.deepEqual(callers, [{ kind: "agent", id: parent, isApproved: true }, undefined]);
 });
 
 const asAgent = (id: string) => ({ caller: { kind: "agent" as const, id, capabilities: ["*"] } });

@@ -205,6 +205,12 @@ describe("the gate", () => {
     await gate(attempt("R/1", input));
   });
 
+  it("does not stand before asking", async () => {
+    await using started = await start();
+    await gateOf(started.module.state)({ ...attempt(), command: "approval:request", target: "approval:request" });
+    assert.deepEqual((await started.module.call("approval:list", {})).approvals, []);
+  });
+
   it("stays closed once it was denied", async () => {
     await using started = await start();
     const { module } = started;
