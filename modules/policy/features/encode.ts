@@ -5,8 +5,8 @@ import { type FeatureSpec, rowLayout } from "./spec.ts";
 import { type Features, walk } from "./walk.ts";
 import { addToWaves, raiseWaves } from "./waves.ts";
 
-/** Features of a context that are multiplied with those of the candidates, at most. */
-const mostFactors = 32;
+/** Features of a context that are each multiplied with those of the candidates; further ones share their places. */
+const mostFactors = 16;
 
 /** What a situation was made from. */
 export interface Origin {
@@ -33,9 +33,7 @@ export function encode(spec: FeatureSpec, context: Features, candidates: readonl
     if (isWord) return;
     features++;
     addToWaves(phases, code, value);
-    if (factors.count === mostFactors) return;
-    factors.codes[factors.count] = code;
-    factors.values[factors.count++] = value;
+    addFactor(factors, code, value);
   });
   const common = new Float32Array(layout.candidate);
   common[0] = 1;
@@ -75,6 +73,17 @@ interface Factors {
   readonly codes: Uint32Array;
   readonly values: Float64Array;
   count: number;
+}
+
+function addFactor(factors: Factors, code: number, value: number): void {
+  const { codes, values } = factors;
+  if (factors.count < mostFactors) {
+    codes[factors.count] = code;
+    values[factors.count++] = value;
+  } else {
+    const place = (code >>> 1) % mostFactors;
+    values[place] = (values[place] as number) + (code & 1 ? value : -value);
+  }
 }
 
 /** Count sketch of the outer product (Pham and Pagh 2013): the hash of a pair is the sum of the hashes. */

@@ -21,9 +21,10 @@ export interface Expectation {
 const growth = 1.0002;
 /**
  * Weights that are learned together are known better together than each by itself. Their variances shrink by this factor
- * faster than they should singly, which makes up for the correlations that are not kept; but not by more than `mostAtOnce`.
+ * faster than they should singly, but not by more than `mostAtOnce`: that makes up for the correlations that are not kept. By
+ * measurement (bench:learning).
  */
-const togetherness = 1.5;
+const togetherness = 4;
 const mostAtOnce = 0.9;
 
 export const createBlock = (length: number, prior: number, clock: number): Block => ({
