@@ -74,9 +74,10 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
       },
     }),
   );
-  const known = catalogue.caughtUp.then(() => {
+  const known = catalogue.caughtUp.then(async () => {
+    if (stopping.signal.aborted) return;
     recover(leases.owner, false);
-    return leases.check();
+    await leases.check();
   });
 
   function play(pattern: Pattern, entries: readonly RunEntry[], since: number, isNew = false): void {
@@ -146,7 +147,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
 
   function recoverRun(record: RunRecord, isForeign: boolean): void {
     const { run_id } = record;
-    if (open.has(run_id) || recovering.has(run_id)) return;
+    if (open.has(run_id) || recovering.has(run_id) || stopping.signal.aborted) return;
     const inTime = recoverInTime(record, isForeign).finally(() => recovering.delete(run_id));
     recovering.set(run_id, inTime);
   }
@@ -214,7 +215,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     async [Symbol.asyncDispose]() {
       stopping.abort();
       for (const { handle } of open.values()) handle.stop(new Suspended());
-      await Promise.allSettled([known, ...recovering.values(), ...[...open.values()].map(({ done }) => done)]);
+      await Promise.allSettled([...recovering.values(), ...[...open.values()].map(({ done }) => done)]);
       await resources.disposeAsync();
     },
   };
