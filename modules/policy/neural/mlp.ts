@@ -6,6 +6,7 @@
 import type * as TensorFlow from "@tensorflow/tfjs-core";
 import type { FeatureSpec } from "../features/spec.ts";
 import { rectify, sparseAffine } from "./arithmetic.ts";
+import { multiply } from "./multiply.ts";
 import { type Network, unitMatrix, zeros } from "./network.ts";
 import { perceptron } from "./perceptron.ts";
 
@@ -40,8 +41,8 @@ export function mlp(spec: FeatureSpec, hidden: readonly number[]): Network {
     },
     graph(tf, weights, { contexts, features, situations, candidates }) {
       const [ofContext, ofCandidate, contextFactor, candidateFactor] = weights as unknown as Matrices<TensorFlow.Tensor2D>;
-      const once = (matrix: TensorFlow.Tensor2D) => tf.reshape(tf.matMul(contexts, matrix), [situations, 1, first]);
-      const each = (matrix: TensorFlow.Tensor2D) => tf.reshape(tf.matMul(features, matrix), [situations, candidates, first]);
+      const once = (matrix: TensorFlow.Tensor2D) => tf.reshape(multiply(tf, contexts, matrix), [situations, 1, first]);
+      const each = (matrix: TensorFlow.Tensor2D) => tf.reshape(multiply(tf, features, matrix), [situations, candidates, first]);
       const sums = tf.add(tf.add(once(ofContext), each(ofCandidate)), weights[4] as TensorFlow.Tensor);
       const values = tf.relu(tf.add(sums, tf.mul(once(contextFactor), each(candidateFactor))));
       const logits = logit.graph(tf, weights.slice(joint.length), tf.reshape(values, [situations * candidates, first]));

@@ -1,5 +1,6 @@
 import type * as TensorFlow from "@tensorflow/tfjs-core";
 import { dot, rectify, sparseAffine } from "./arithmetic.ts";
+import { multiply } from "./multiply.ts";
 import { matrix, outputScale, type Parameter, type Tf, type Weights, zeros } from "./network.ts";
 
 /** A function of one vector to one number: rectified layers, then a weighted sum. */
@@ -37,10 +38,10 @@ export function perceptron(name: string, inputs: number, hidden: readonly number
       let values: TensorFlow.Tensor2D = inputs;
       for (let layer = 0; layer < hidden.length; layer++) {
         const [matrix, shift] = weights.slice(2 * layer) as [TensorFlow.Tensor2D, TensorFlow.Tensor1D];
-        values = tf.relu(tf.add(tf.matMul(values, matrix), shift));
+        values = tf.relu(tf.add(multiply(tf, values, matrix), shift));
       }
       const [out, constant] = weights.slice(2 * hidden.length) as [TensorFlow.Tensor2D, TensorFlow.Tensor1D];
-      const sums: TensorFlow.Tensor2D = tf.matMul(values, out);
+      const sums: TensorFlow.Tensor2D = multiply(tf, values, out);
       return tf.mul(bias ? tf.add(sums, constant) : sums, outputScale);
     },
   };

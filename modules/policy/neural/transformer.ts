@@ -6,6 +6,7 @@
 import type * as TensorFlow from "@tensorflow/tfjs-core";
 import type { FeatureSpec } from "../features/spec.ts";
 import { affine, dot, rectify, softmax, sparseAffine } from "./arithmetic.ts";
+import { multiply } from "./multiply.ts";
 import { matrix, type Network, ones, outputScale, type Parameter, type Tf, unitMatrix, zeros } from "./network.ts";
 
 export interface TransformerShape {
@@ -44,13 +45,13 @@ export function transformer(spec: FeatureSpec, shape: TransformerShape): Network
       const next = reader(weights) as TensorReader;
       const { width } = shape;
       const embed = (inputs: TensorFlow.Tensor2D, count: number): TensorFlow.Tensor3D =>
-        tf.reshape(tf.add(tf.matMul(inputs, next<TensorFlow.Tensor2D>()), next()), [situations, count, width]);
+        tf.reshape(tf.add(multiply(tf, inputs, next<TensorFlow.Tensor2D>()), next()), [situations, count, width]);
       let tokens = tf.concat([embed(contexts, 1), embed(features, candidates)], 1);
       // The context is never padding.
       const mask = tf.reshape(tf.concat([tf.zeros([situations, 1]), padding], 1), [situations, 1, 1, 1 + candidates]);
       for (let layer = 0; layer < shape.layers; layer++) tokens = transformGraph(tf, tokens, mask, next, shape);
       const normal = tf.slice(normaliseGraph(tf, tokens, next(), next()), [0, 1, 0], [-1, -1, -1]);
-      const logits = tf.matMul(tf.reshape(normal, [situations * candidates, width]), next<TensorFlow.Tensor2D>());
+      const logits = multiply(tf, tf.reshape(normal, [situations * candidates, width]), next<TensorFlow.Tensor2D>());
       return tf.reshape(tf.mul(logits, outputScale), [situations, candidates]);
     },
   };
@@ -113,7 +114,7 @@ function transformGraph(
   const [situations, count] = tokens.shape;
   const each = width / heads;
   const linear = (input: TensorFlow.Tensor, inputs: number): TensorFlow.Tensor2D =>
-    tf.add(tf.matMul(tf.reshape(input, [situations * count, inputs]), next<TensorFlow.Tensor2D>()), next());
+    tf.add(multiply(tf, tf.reshape(input, [situations * count, inputs]), next<TensorFlow.Tensor2D>()), next());
   const split = (input: TensorFlow.Tensor) => tf.transpose(tf.reshape(input, [situations, count, heads, each]), [0, 2, 1, 3]);
 
   const normal = normaliseGraph(tf, tokens, next(), next());
