@@ -8,6 +8,7 @@ import { bestOdds } from "../../modules/policy/linear/best-odds.ts";
 import { createModel, learn, predict } from "../../modules/policy/linear/model.ts";
 import { linucb } from "../../modules/policy/policies/linucb.ts";
 import type { Candidate, Policy } from "../../modules/policy/policies/policy.ts";
+import { packState, unpackState } from "../../modules/policy/policies/state.ts";
 import { thompson } from "../../modules/policy/policies/thompson.ts";
 
 const options = { spec: defaultSpec, seed: 1 };
@@ -80,6 +81,25 @@ describe("bestOdds", () => {
       );
     }
     assert.deepEqual(bestOdds([1, 1], [0.2, 0.2]), [0.5, 0.5]);
+  });
+});
+
+describe("a saved linear model", () => {
+  it("is refused when its figures or dimensions are not those of one, though its checksum is right", () => {
+    const { header, vectors } = unpackState<object>(thompson.create(options).save(), "thompson", defaultSpec.version);
+    const packed = (figures: unknown, blocks: readonly Float64Array[]) => packState("thompson", defaultSpec.version, figures, blocks);
+    assert.doesNotThrow(() => thompson.load(packed(header, vectors), options));
+    for (const forged of [packed({}, vectors), packed(header, []), packed({ ...header, own: [["a", 0.1, 0]] }, vectors)]) {
+      assert.throws(() => thompson.load(forged, options), { code: "POLICY_STATE_INVALID" });
+    }
+  });
+
+  it("has no parts by name where names are no features", () => {
+    const nameless = { ...options, spec: { ...defaultSpec, identity: false } };
+    const policy = linucb.create(nameless);
+    play(policy, 50, () => ({ context: {}, candidates: arms, means: [1, 0, 0] }));
+    const { scores } = linucb.load(policy.save(), nameless).odds(encode(nameless.spec, {}, arms));
+    assert.equal(new Set(scores).size, 1);
   });
 });
 

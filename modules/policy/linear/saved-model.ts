@@ -1,25 +1,27 @@
 /** A linear model as bytes and back. */
+import { z } from "zod";
 import type { FeatureSpec } from "../features/spec.ts";
-import { packState, unpackState } from "../policies/state.ts";
+import { packState, refusedState, unpackState } from "../policies/state.ts";
 import type { Block } from "./block.ts";
 import { createModel, type LinearModel } from "./model.ts";
 
-interface Header {
-  readonly observed: number;
-  readonly digest: number;
-  readonly noise: number;
-  readonly spread: number;
-  readonly newcomers: number;
-  readonly change: { readonly squared: number; readonly rounds: number; readonly drifts: readonly (readonly [string, number])[] };
-  readonly clock: number;
+const header = z.object({
+  observed: z.int(),
+  digest: z.int(),
+  noise: z.number(),
+  spread: z.number(),
+  newcomers: z.int(),
+  change: z.object({ squared: z.number(), rounds: z.int(), drifts: z.array(z.tuple([z.string(), z.number()])) }),
+  /** Of the shared block. */
+  clock: z.int(),
   /** Name, prior variance and clock of each own block, in the order of the vectors after the first two. */
-  readonly own: readonly (readonly [string, number, number])[];
-}
+  own: z.array(z.tuple([z.string(), z.number(), z.int()])),
+});
 
 export function saveModel(policy: string, spec: FeatureSpec, model: LinearModel): Uint8Array {
   const { observed, digest, noise, spread, newcomers, change, shared } = model;
   const own = [...(model.own ?? [])];
-  const header: Header = {
+  const written: z.input<typeof header> = {
     observed,
     digest,
     noise,
@@ -33,27 +35,31 @@ export function saveModel(policy: string, spec: FeatureSpec, model: LinearModel)
   return packState(
     policy,
     spec.version,
-    header,
+    written,
     blocks.flatMap(({ mean, variance }) => [mean, variance]),
   );
 }
 
 /** @throws CodedError POLICY_STATE_INVALID */
 export function loadModel(policy: string, spec: FeatureSpec, bytes: Uint8Array): LinearModel {
-  const { header, vectors } = unpackState<Header>(bytes, policy, spec.version);
-  const { change, clock, own, ...figures } = header;
+  const { header: written, vectors } = unpackState<unknown>(bytes, policy, spec.version);
+  const read = header.safeParse(written);
+  if (!read.success) throw refusedState(policy, spec.version, "without the figures of a linear model");
+  const { change, clock, own, ...figures } = read.data;
   const model = createModel(spec);
-  const blockAt = (position: number, prior: number, clock: number): Block => ({
+  const lengths = [model.layout.length, ...own.map(() => model.layout.candidate)].flatMap((length) => [length, length]);
+  if (lengths.join() !== vectors.map(({ length }) => length).join()) throw refusedState(policy, spec.version, "of other dimensions");
+  const blockAt = (position: number, prior: number, since: number): Block => ({
     mean: vectors[2 * position] as Float64Array,
     variance: vectors[2 * position + 1] as Float64Array,
     prior,
-    clock,
+    clock: since,
   });
   return {
     ...model,
     ...figures,
     change: { ...change, drifts: new Map(change.drifts) },
     shared: blockAt(0, model.shared.prior, clock),
-    own: model.own && new Map(own.map(([id, prior, clock], position) => [id, blockAt(position + 1, prior, clock)])),
+    own: model.own && new Map(own.map(([id, prior, since], position) => [id, blockAt(position + 1, prior, since)])),
   };
 }

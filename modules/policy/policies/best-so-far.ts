@@ -1,6 +1,7 @@
+import { z } from "zod";
 import { finalise, hash } from "../features/hash.ts";
 import type { Odds, Policy, PolicyKind, PolicyOptions, Situation } from "./policy.ts";
-import { packState, unpackState } from "./state.ts";
+import { packState, refusedState, unpackState } from "./state.ts";
 
 /** Observations that the coarser estimate is worth: with as many of its own, an estimate counts half. */
 const priorWeight = 1;
@@ -24,7 +25,12 @@ interface Tallies {
   readonly cells: Map<string, Map<string, Tally>>;
 }
 
-type Header = readonly [observed: number, digest: number, cells: readonly (readonly [string, readonly (readonly [string, Tally])[]])[]];
+const tally = z.object({ count: z.int(), total: z.number() });
+const header = z.object({
+  observed: z.int(),
+  digest: z.int(),
+  cells: z.array(z.tuple([z.string(), z.array(z.tuple([z.string(), tally]))])),
+});
 
 /**
  * Mostly the candidate with the best estimated reward in this context, sometimes any.
@@ -38,7 +44,9 @@ export const bestSoFar: PolicyKind = {
   name: "best_so_far",
   create: ({ spec }) => policyOf({ observed: 0, digest: 0, cells: new Map() }, spec),
   load(bytes, { spec }) {
-    const [observed, digest, cells] = unpackState<Header>(bytes, "best_so_far", spec.version).header;
+    const read = header.safeParse(unpackState<unknown>(bytes, "best_so_far", spec.version).header);
+    if (!read.success) throw refusedState("best_so_far", spec.version, "without tallies");
+    const { observed, digest, cells } = read.data;
     return policyOf({ observed, digest, cells: new Map(cells.map(([cell, tallies]) => [cell, new Map(tallies)])) }, spec);
   },
 };
@@ -63,7 +71,7 @@ function policyOf(tallies: Tallies, spec: PolicyOptions["spec"]): Policy {
     },
     save() {
       const cells = [...tallies.cells].map(([cell, found]) => [cell, [...found]] as const);
-      return packState("best_so_far", spec.version, [tallies.observed, tallies.digest, cells] satisfies Header, []);
+      return packState("best_so_far", spec.version, { observed: tallies.observed, digest: tallies.digest, cells }, []);
     },
   };
 }
