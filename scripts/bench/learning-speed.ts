@@ -89,24 +89,46 @@ async function joining(): Promise<Figure> {
   return { name: "outcomes joined and learned from", measured: rate, unit: "outcomes/s", target: "≥ 10000", met: rate >= 10_000, note };
 }
 
-/** The longest that the event loop was late while a network was trained, beside that of the same time without. */
+/**
+ * The longest that the event loop was kept from its next turn while a network was trained: in processor time of its own
+ * thread, since on a busy machine the system keeps any thread waiting.
+ */
 async function blocking(): Promise<Figure> {
   await using started = await startModule(createPolicyModule(), { objects: createObjectStore(), state: createStateStore() });
   await started.call("policy:configure", { slot, learn: [] });
   await learn(started, trainedOn);
-  const longest = async (work: () => Promise<unknown>) => {
-    const delays = monitorEventLoopDelay({ resolution: 1 });
-    delays.enable();
-    await work();
-    delays.disable();
-    return delays.max / 1e6;
-  };
+  const delays = monitorEventLoopDelay({ resolution: 1 });
+  const turns = longestTurn();
   const begun = performance.now();
-  const late = await longest(() => started.call("policy:train", { slot, policy: "kto" }));
-  const seconds = (performance.now() - begun) / 1_000;
-  const idle = await longest(() => new Promise((resolve) => setTimeout(resolve, 1_000 * Math.min(seconds, 10))));
-  const note = `kto, ${trainedOn} outcomes of 50 candidates in ${seconds.toFixed(1)} s; ${idle.toFixed(1)} ms without training`;
-  return atMost("longest block of the event loop by a training", late, "ms", 20, note);
+  delays.enable();
+  await started.call("policy:train", { slot, policy: "kto" });
+  delays.disable();
+  const longest = turns.stop();
+  const seconds = ((performance.now() - begun) / 1_000).toFixed(1);
+  const waited = `${(delays.percentile(99) / 1e6).toFixed(1)} ms late in 1 % of turns, whatever kept it`;
+  const note = `kto, ${trainedOn} outcomes of 50 candidates in ${seconds} s; ${waited}`;
+  return atMost("longest block of the event loop by a training", longest, "ms", 20, note);
+}
+
+/** Processor time of this thread between two ticks of a timer. */
+function longestTurn(): { stop(): number } {
+  const spent = () => {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1_000;
+  };
+  let longest = 0;
+  let before = spent();
+  const timer = setInterval(() => {
+    const now = spent();
+    longest = Math.max(longest, now - before);
+    before = now;
+  }, 1);
+  return {
+    stop() {
+      clearInterval(timer);
+      return longest;
+    },
+  };
 }
 
 async function learn(

@@ -12,7 +12,7 @@ export const readersLag = 2_000;
 
 /** Decisions of all slots together. */
 const mostDecisions = 200_000;
-const readAtOnce = 64;
+const readAtOnce = 16;
 
 /** Where a selection stands in the log, and the columns of its row. */
 export interface Insertion {
