@@ -102,6 +102,15 @@ for (const kind of Object.values(kinds)) {
       assert.equal(versions.size, 21);
     });
 
+    it("has another version after another outcome", () => {
+      const versions = [0, 1].map((reward) => {
+        const policy = kind.create(options);
+        policy.observe?.({ situation: situationOf({}), chosen: 1, probability: 0.5, reward });
+        return policy.version;
+      });
+      assert.equal(new Set(versions).size, kind.create(options).observe === undefined ? 1 : 2);
+    });
+
     it("goes on from its saved state as if nothing had happened", () => {
       const policy = learned();
       const loaded = kind.load(policy.save(), options);
