@@ -94,6 +94,18 @@ describe("a saved linear model", () => {
     }
   });
 
+  it("stays bounded, however many names come and go", () => {
+    const policy = thompson.create(options);
+    const meet = (from: number, to: number) => {
+      for (let index = from; index < to; index++) {
+        policy.observe?.({ situation: encode(defaultSpec, {}, [{ id: `name-${index}` }]), chosen: 0, probability: 1, reward: 0.5 });
+      }
+      return policy.save().length;
+    };
+    const full = meet(1_000, 1_300);
+    assert.ok(Math.abs(meet(1_300, 2_300) - full) < 0.01 * full);
+  });
+
   it("has no parts by name where names are no features", () => {
     const nameless = { ...options, spec: { ...defaultSpec, identity: false } };
     const policy = linucb.create(nameless);

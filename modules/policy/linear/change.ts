@@ -6,6 +6,8 @@ const rest = 200;
 const mostSquared = 2.5;
 /** Mean surprise of one candidate, in its standard deviations, that is no chance any more. */
 const mostDeviations = 5;
+/** Candidates that are remembered: those observed last. */
+const mostNamed = 256;
 /** Outliers count as this many deviations squared. */
 const outlier = 25;
 
@@ -28,7 +30,9 @@ export function hasChanged(state: ChangeState, candidate: string, surprise: numb
   state.squared += (Math.min(surprise ** 2, outlier) - state.squared) / memory;
   const before = state.drifts.get(candidate) ?? 0;
   const drift = before + (surprise - before) / memory;
+  state.drifts.delete(candidate);
   state.drifts.set(candidate, drift);
+  if (state.drifts.size > mostNamed) state.drifts.delete(state.drifts.keys().next().value as string);
   const deviation = Math.sqrt(1 / (2 * memory - 1));
   if (state.rounds < rest || (state.squared < mostSquared && Math.abs(drift) < mostDeviations * deviation)) return false;
   state.rounds = 0;
