@@ -14,7 +14,7 @@ import { defaultSpec } from "./features/spec.ts";
 import type { Gate } from "./gate.ts";
 import type { Learner } from "./learner/learner.ts";
 import type { Joined, Ledger } from "./ledger.ts";
-import { kinds, onlineKinds } from "./policies/kinds.ts";
+import { kinds, onlineKinds, onPolicy } from "./policies/kinds.ts";
 import { optionsOf } from "./serving/online.ts";
 import { addCheckpoint, type Checkpoint, isSame, labelOf, type SlotState } from "./serving/slot-state.ts";
 import type { Slots } from "./serving/slots.ts";
@@ -67,7 +67,10 @@ export class Training implements AsyncDisposable {
     const { context, ledger, slots, checkpoints, learner } = this.#options;
     const through = Math.floor(learnedShare * outcomes);
     const options = optionsOf(slot);
-    const { state, report } = await learner.train({ kind: "train", policy, options, through }, ledger.experience(slot, outcomes));
+    const last = onPolicy.includes(policy) ? slots.of(slot).checkpoints.find((one) => one.policy === policy) : undefined;
+    const from = last && (await checkpoints.bytes(last.sha256));
+    const job = { kind: "train", policy, options, through, ...(from && { from }) } as const;
+    const { state, report } = await learner.train(job, ledger.experience(slot, outcomes));
     const sha256 = await checkpoints.keep(state);
     const checkpoint: Checkpoint = {
       policy,

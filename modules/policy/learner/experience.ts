@@ -24,3 +24,15 @@ export function experienceOf(spec: FeatureSpec, { selected: text, reward, ordina
     ...(episode && { episode }),
   };
 }
+
+/** Whoever chooses seldom knows that it is the last time: the furthest step of an episode is its last, unless one said so. */
+export function withEnds(logged: readonly Logged[]): Logged[] {
+  const furthest = new Map<string, number>();
+  for (const { episode } of logged) {
+    if (episode) furthest.set(episode.id, episode.last ? Number.POSITIVE_INFINITY : Math.max(episode.step, furthest.get(episode.id) ?? 0));
+  }
+  return logged.map((one) => {
+    const { episode } = one;
+    return episode && furthest.get(episode.id) === episode.step ? { ...one, episode: { ...episode, last: true } } : one;
+  });
+}

@@ -13,6 +13,8 @@ export interface TrainJob {
   readonly kind: "train";
   readonly policy: string;
   readonly options: PolicyOptions;
+  /** State to go on from; without it the policy begins with nothing. */
+  readonly from?: Uint8Array;
   /** Outcomes after this one are held out, to measure what was learned. */
   readonly through: number;
 }

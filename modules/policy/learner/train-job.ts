@@ -1,5 +1,5 @@
-/** One training, from nothing, of a policy on the outcomes of a slot. Same seed and same outcomes, same state. */
-import { kinds, unknownPolicy } from "../policies/kinds.ts";
+/** One training of a policy on the outcomes of a slot. Same seed and same outcomes, same state. */
+import { kinds, onPolicy, unknownPolicy } from "../policies/kinds.ts";
 import { evaluateJob } from "./evaluate-job.ts";
 import type { Logged } from "./experience.ts";
 import type { TrainJob, TrainResult } from "./messages.ts";
@@ -8,12 +8,14 @@ import type { TrainJob, TrainResult } from "./messages.ts";
 const rounds = 3;
 
 /** The report has the training's figures, and those on the outcomes that were held out. */
-export async function trainJob({ policy, options, through }: TrainJob, outcomes: readonly Logged[]): Promise<TrainResult> {
+export async function trainJob({ policy, options, from, through }: TrainJob, outcomes: readonly Logged[]): Promise<TrainResult> {
   const kind = kinds[policy];
   if (kind?.train === undefined) throw unknownPolicy(policy);
   const learned = outcomes.filter(({ ordinal }) => ordinal <= through);
-  let trained = await kind.train(learned, options);
-  for (let round = 1; round < rounds; round++) trained = await kind.train(learned, { ...options, from: trained.policy.save() });
+  let trained = await kind.train(learned, { ...options, ...(from && { from }) });
+  // What chose by the state before the first round is stale after it.
+  const more = onPolicy.includes(policy) ? 0 : rounds - 1;
+  for (let round = 0; round < more; round++) trained = await kind.train(learned, { ...options, from: trained.policy.save() });
   const state = trained.policy.save();
   const itself = { policy, state };
   const { dr, effective_sample_size, calibration_error, regret } = evaluateJob(

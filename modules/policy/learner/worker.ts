@@ -2,7 +2,7 @@
 import { parentPort } from "node:worker_threads";
 import { CodedError } from "../../../daemon/errors.ts";
 import { evaluateJob } from "./evaluate-job.ts";
-import { experienceOf, type Logged } from "./experience.ts";
+import { experienceOf, type Logged, withEnds } from "./experience.ts";
 import type { FromWorker, Job, ToWorker } from "./messages.ts";
 import { trainJob } from "./train-job.ts";
 
@@ -21,7 +21,7 @@ parentPort?.on("message", (message: ToWorker) => {
       break;
     }
     case "run":
-      if (job) void run(job, logged);
+      if (job) void run(job, withEnds(logged));
       logged = [];
   }
 });
