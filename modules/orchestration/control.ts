@@ -8,7 +8,7 @@ import type { Playing } from "./playing.ts";
 import { type EndedEntry, playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
 import { Cancelled } from "./run.ts";
 import type { RunStatus } from "./schema.ts";
-import { tellChange } from "./telling.ts";
+import { endingOf, tellChange } from "./telling.ts";
 
 export interface Control {
   /** @param wait seconds to wait for its end */
@@ -40,10 +40,12 @@ export function createControl({ context, journals, catalogue, playing }: Control
       const rest = await within(left(), run.done, signal);
       signal.throwIfAborted();
       if (rest?.kind === "ended") return endedStatus(run.handle.started, rest.entry);
+      await run.closed;
       await playing.recovered(id);
     }
     const run = playing.find(id);
     if (run === undefined) return storedStatus(id);
+    if (run.told?.kind === "ended") return endedStatus(run.handle.started, run.told.entry);
     const { handle } = run;
     const usage = handle.usage();
     const doing = handle.doing();
@@ -88,6 +90,9 @@ export function createControl({ context, journals, catalogue, playing }: Control
     const entries = await journals.readStored(id);
     const [started, last] = [entries[0] as StartedEntry, entries.at(-1) as RunEntry];
     if (last.type !== "ended") {
+      // The end is told before it is in the journal: a crash may have come between.
+      const ended = await endingOf(context, id);
+      if (ended !== undefined) return endedStatus(started, ended);
       const { usage, isPaused } = playedOf(entries);
       return { ...recordOf(started, isPaused ? "paused" : "running"), steps: usage.steps, usage };
     }

@@ -25,7 +25,14 @@ import { toldStep, toldSteps } from "./told-steps.ts";
 
 const command = commandsOf<Runs>();
 
-const ended = { ...identity, steps: z.number(), usage, duration_ms: z.number(), unverified: z.array(unverifiedClaim).optional() };
+const ended = {
+  ...identity,
+  steps: z.number(),
+  usage,
+  judgements: runStatus.shape.judgements.unwrap(),
+  duration_ms: z.number(),
+  unverified: z.array(unverifiedClaim).optional(),
+};
 const runId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "expected the run_id of a reply");
 /** Longest wait of `orchestration:status`. */
 const maximumWait = 600;
@@ -106,7 +113,7 @@ export default defineModule<Runs>({
         cursor: z.string().optional(),
       }),
       async handle({ run_id, limit, cursor }, { state }) {
-        const entries = await state.journals.readStored(run_id);
+        const entries = await state.journal(run_id);
         const start = Number(cursor);
         const end = start + limit;
         return {

@@ -48,7 +48,7 @@ export function openJournals(context: ModuleContext): Journals {
         entries.push(started);
       }
       const last = entries.at(-1);
-      if (last?.type === "ended") return tellEnd(context, started, last);
+      if (last?.type === "ended") return (await tellEnd(context, started, last)).seq;
       const ended: EndedEntry = {
         type: "ended",
         at: new Date().toISOString(),
@@ -58,7 +58,7 @@ export function openJournals(context: ModuleContext): Journals {
         judgements: [],
       };
       if ((await append(started.run_id, entries.length, ended)) === "conflict") throw grown(started.run_id);
-      return tellEnd(context, started, ended);
+      return (await tellEnd(context, started, ended)).seq;
     },
   };
 }

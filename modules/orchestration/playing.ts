@@ -1,7 +1,8 @@
 /**
  * The runs that this daemon plays: those whose owner's lease it holds.
  *
- * 1. An end, and a pause, are told after they are in the journal; again after a restart, if nobody was told.
+ * 1. How a run ended is decided when it is told, which all that it depends on precedes; the last entry of its journal follows. A
+ *    pause is told after it is in the journal; again after a restart, if nobody was told.
  * 2. Nothing is played whose owner's lease is another daemon's (lease.ts); who appends out of turn is refused by the journal.
  */
 import { CodedError, errorTable } from "../../daemon/errors.ts";
@@ -26,6 +27,10 @@ export interface OpenRun {
   children: number;
   /** Resolves when it is not played any more, and everybody was told why. */
   readonly done: Promise<Rest>;
+  /** What it resolved with. */
+  told?: Rest;
+  /** Resolves when that is in the journal, too. */
+  readonly closed: Promise<void>;
 }
 
 export interface Playing extends AsyncDisposable {
@@ -102,7 +107,13 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     });
     if (agent_id !== undefined) runOfAgent.set(agent_id, run_id);
     const children = isNew ? 0 : catalogue.below(run_id).children;
-    open.set(run_id, { handle, children, done: handle.rest.then((rest) => conclude(handle, rest).then(() => rest)) });
+    const done = handle.rest.then((rest) => tell(handle, rest));
+    const closed = done.then((told) => {
+      Object.assign(run, { told });
+      return conclude(handle, told);
+    });
+    const run: OpenRun = { handle, children, done, closed };
+    open.set(run_id, run);
   }
 
   /** Within that of the run that started it, if that is open. */
@@ -118,11 +129,27 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     });
   }
 
-  async function conclude(handle: RunHandle, rest: Rest): Promise<void> {
+  async function tell(handle: RunHandle, rest: Rest): Promise<Rest> {
     const { started } = handle;
-    const { run_id, agent_id, owner } = started;
-    if (rest.kind === "ended") await untilTold(run_id, () => tellEnd(context, started, rest.entry));
+    const { run_id } = started;
     if (rest.kind === "paused") await untilTold(run_id, () => tellChange(context, started, "paused", handle.usage(), rest.entry));
+    if (rest.kind !== "ended") return rest;
+    let { entry } = rest;
+    await untilTold(run_id, async () => {
+      const { seq, ended } = await tellEnd(context, started, entry);
+      entry = ended;
+      return seq;
+    });
+    return { ...rest, entry };
+  }
+
+  async function conclude({ started }: RunHandle, rest: Rest): Promise<void> {
+    const { run_id, agent_id, owner } = started;
+    if (rest.kind === "ended") {
+      const onFailure = (error: unknown) =>
+        context.log.warn({ run: run_id, error }, "the end of a run is not in its journal, but in the log");
+      await rest.write(rest.entry).catch(onFailure);
+    }
     open.delete(run_id);
     if (agent_id !== undefined) runOfAgent.delete(agent_id);
     if (rest.kind !== "lost" || stopping.signal.aborted) return;
@@ -168,7 +195,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     const entries = await journals.read(run_id);
     if (entries.length === 0) entries.push(await beginJournal(run_id));
     const [started, last] = [entries[0] as StartedEntry, entries.at(-1) as RunEntry];
-    if (last.type === "ended") return catalogue.told(await tellEnd(context, started, last));
+    if (last.type === "ended") return catalogue.told((await tellEnd(context, started, last)).seq);
     if (last.type === "paused")
       return catalogue.told(await tellChange(context, started, "paused", playedOf(entries).usage, entries.length - 1));
     if (isForeign) {
@@ -215,7 +242,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     async [Symbol.asyncDispose]() {
       stopping.abort();
       for (const { handle } of open.values()) handle.stop(new Suspended());
-      await Promise.allSettled([...recovering.values(), ...[...open.values()].map(({ done }) => done)]);
+      await Promise.allSettled([...recovering.values(), ...[...open.values()].map(({ closed }) => closed)]);
       await resources.disposeAsync();
     },
   };

@@ -39,7 +39,8 @@ class Paused extends Error {
 
 /** How the playing ended. */
 export type Rest =
-  | { readonly kind: "ended"; readonly entry: EndedEntry }
+  /** The entry is still to be written, after everybody was told. */
+  | { readonly kind: "ended"; readonly entry: EndedEntry; write(entry: EndedEntry): Promise<unknown> }
   /** `entry` is the index of what says so in the journal. */
   | { readonly kind: "paused"; readonly entry: number }
   /** Somebody else wrote to the journal. */
@@ -57,6 +58,7 @@ export interface RunHandle {
   /** No step begins from now on; those under way, but for waits, go on to their end. */
   pause(): void;
   readonly isPausing: boolean;
+  readonly isAtRest: boolean;
   readonly rest: Promise<Rest>;
 }
 
@@ -180,8 +182,9 @@ export function playRun({
         judgements: [...judgements.values()],
         ...(claims.unverified.length > 0 && { unverified: [...claims.unverified] }),
       };
-      await journal.close(entry);
-      return { kind: "ended", entry };
+      await journal.settle();
+      await whenOwned(context.signal);
+      return { kind: "ended", entry, write: journal.close };
     } catch (error) {
       return await restAfter(error);
     } finally {
@@ -204,6 +207,11 @@ export function playRun({
     return { kind: "suspended" };
   }
 
+  let isAtRest = false;
+  const rest = end().finally(() => {
+    isAtRest = true;
+  });
+
   return {
     started,
     account,
@@ -214,6 +222,9 @@ export function playRun({
     get isPausing() {
       return pausing.signal.aborted;
     },
-    rest: end(),
+    get isAtRest() {
+      return isAtRest;
+    },
+    rest,
   };
 }

@@ -2,13 +2,15 @@
 import type { ModuleContext } from "../../daemon/module.ts";
 import { RunCatalogue } from "./catalogue.ts";
 import { type Control, createControl } from "./control.ts";
-import { type Journals, openJournals } from "./journals.ts";
+import { openJournals } from "./journals.ts";
 import { openPlaying } from "./playing.ts";
+import type { RunEntry } from "./record.ts";
 import { createStarting, type Starting } from "./starting.ts";
 
 export interface Runs extends Starting, Control, AsyncDisposable {
   readonly catalogue: Pick<RunCatalogue, "list">;
-  readonly journals: Pick<Journals, "readStored">;
+  /** With references in place of large contents. @throws CodedError RUN_NOT_FOUND */
+  journal(run: string): Promise<RunEntry[]>;
 }
 
 export async function openRuns(context: ModuleContext): Promise<Runs> {
@@ -22,7 +24,11 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
     ...createStarting({ context, journals, playing }),
     ...createControl({ context, journals, catalogue, playing }),
     catalogue,
-    journals,
+    async journal(run) {
+      const found = playing.find(run);
+      if (found?.handle.isAtRest) await found.closed;
+      return journals.readStored(run);
+    },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }

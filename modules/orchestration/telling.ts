@@ -26,12 +26,32 @@ export async function beginningOf(context: ModuleContext, run: string): Promise<
   return (await unpackEntry(context.objects, stored)) as StartedEntry;
 }
 
-export async function tellEnd(context: ModuleContext, started: StartedEntry, ended: EndedEntry): Promise<number> {
+/** How the run ended is decided when it is told: of several tellings the first counts. */
+export async function tellEnd(
+  context: ModuleContext,
+  started: StartedEntry,
+  ended: EndedEntry,
+): Promise<{ readonly seq: number; readonly ended: EndedEntry }> {
   const { state, error, usage, unverified } = ended;
   const about = { ...identityOf(started), steps: usage.steps, usage, duration_ms: usage.milliseconds, ...(unverified && { unverified }) };
   const outcome = state === "completed" ? { result: await packed(context.objects, ended.result) } : state === "failed" ? { error } : {};
+  const { judgements } = ended;
   const options = { id: endedEventId(started.run_id) };
-  return (await context.emit(`orchestration:${state}`, { ...about, ...outcome }, causeOf(started), options)).seq;
+  const told = await context.emit(`orchestration:${state}`, { ...about, ...outcome, judgements }, causeOf(started), options);
+  return { seq: told.seq, ended: told.duplicate ? ((await endingOf(context, started.run_id)) ?? ended) : ended };
+}
+
+const endings = ["completed", "failed", "cancelled"] as const;
+
+/** The last entry, as the event of the end tells it; undefined when there is no such event. */
+export async function endingOf(context: ModuleContext, run: string): Promise<EndedEntry | undefined> {
+  const types = endings.map((state) => `orchestration:${state}`);
+  const [event] = (await context.events.query({ types, run, limit: 1 })).events;
+  if (event === undefined) return undefined;
+  const { result, error, usage, judgements, unverified } = event.data as EndedEntry;
+  const state = event.type.slice(event.type.indexOf(":") + 1) as EndedEntry["state"];
+  const outcome = { ...(result !== undefined && { result }), ...(error && { error }), ...(unverified && { unverified }) };
+  return { type: "ended", at: event.time, state, ...outcome, usage, judgements };
 }
 
 /** @param entry index in the journal of what is told */
