@@ -7,7 +7,7 @@
  * 3. It is bounded: the last 50 000 selections wait for an outcome, a later one comes too late; of each slot the last 10 000
  *    outcomes are kept, and longer the last 2 500 of the rarer kind, good or bad; of all slots together 200 000 decisions.
  */
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import type { Database, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
 import { DecisionStore, type Served } from "./experience/store.ts";
 import { clearTables, prepareTables } from "./experience/tables.ts";
@@ -39,6 +39,8 @@ export interface Joined {
 
 /** Milliseconds after which a transaction ends and the event loop does other things. */
 const longestTurn = 8;
+/** Milliseconds until new events are counted, unless somebody waits for it: answers that are on their way go first. */
+const breath = 2;
 const pruneEvery = 500;
 /** Selections in memory, since most outcomes come soon. */
 const mostRecent = 1_000;
@@ -58,6 +60,8 @@ export class Ledger implements AsyncDisposable {
   readonly #recent = new Map<string, Selected>();
   #position: LogPosition | undefined;
   #sincePruned = 0;
+  /** Resolved when somebody waits for what is not counted yet. */
+  #wanted = Promise.withResolvers<void>();
   #projection: Projection | undefined;
 
   private constructor(database: Database, { remembered = 50_000, ...listeners }: LedgerOptions & LedgerListeners) {
@@ -87,8 +91,14 @@ export class Ledger implements AsyncDisposable {
     await this.#projection?.caughtUp;
   }
 
-  /** Resolves once everything up to the event at `seq` is counted. */
+  /** Resolves once everything up to the event at `seq` is counted, as soon as can be. */
   async reached(seq: number, signal: AbortSignal): Promise<void> {
+    if (seq > (this.#position?.seq ?? 0)) this.#wanted.resolve();
+    await this.passed(seq, signal);
+  }
+
+  /** As reached(), without hurry. */
+  async passed(seq: number, signal: AbortSignal): Promise<void> {
     await this.caughtUp();
     if (seq > 0) await this.#projection?.reached(seq, signal);
   }
@@ -140,6 +150,8 @@ export class Ledger implements AsyncDisposable {
   }
 
   async #fold(events: readonly EventRecord[], { log }: LogPosition): Promise<void> {
+    await Promise.race([pause(breath), this.#wanted.promise]);
+    this.#wanted = Promise.withResolvers();
     if (this.#position?.log !== log) this.#forget(log);
     const { seq: known = 0 } = this.#position ?? {};
     const unknown = events.filter(({ seq }) => seq > known);

@@ -47,7 +47,7 @@ export async function select(request: SelectRequest, call: Call<State>): Promise
   const selecting = choose(request, call);
   state.selecting.set(key, selecting);
   selecting
-    .then(({ seq }) => state.ledger.reached(seq, daemon.signal))
+    .then(({ seq }) => state.ledger.passed(seq, daemon.signal))
     .catch(() => undefined)
     .finally(() => state.selecting.delete(key));
   return (await selecting).made;

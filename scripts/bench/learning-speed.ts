@@ -65,7 +65,9 @@ async function overNats(): Promise<Figure> {
     const body = () => JSON.stringify({ slot, context: contextOf(round++), candidates });
     const raw = await latency(rounds, () => client.request("bench.echo", body()));
     const { p50, p99 } = await latency(rounds, () => client.request("policy:select", body()));
-    const note = `p99 ${p99.toFixed(2)} ms, logged with fsync; a raw request of this size ${raw.p50.toFixed(2)} ms`;
+    const emit = await latency(rounds, () => client.request("event:emit", JSON.stringify({ event: "bench:said", data: { candidates } })));
+    const beside = `a raw request of this size ${raw.p50.toFixed(2)} ms, event:emit ${emit.p50.toFixed(2)} ms`;
+    const note = `p99 ${p99.toFixed(2)} ms, logged with fsync; ${beside}`;
     return atMost("policy:select over NATS p50, 50 candidates", p50, "ms", 1, note);
   } finally {
     await client.close();
