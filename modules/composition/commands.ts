@@ -2,9 +2,11 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { type Call, commandsOf, type RepositoryFile } from "../../daemon/module.ts";
+import { invalidYaml } from "../../daemon/yaml.ts";
 import { performanceFields } from "./catalogue/performance.ts";
 import { hasReservedTrailer } from "./commit-message.ts";
-import { assertDerivedFieldsKept, type CompositionFields, compositionName, compositionTypes, readComposition } from "./content.ts";
+import { type CompositionFields, compositionName, compositionTypes, readComposition } from "./content.ts";
+import { differsInDerived, findEdits, type KnownLineage, noLineage } from "./derived-fields.ts";
 import { originOf } from "./family.ts";
 import type { State } from "./state.ts";
 import { type Composition, fieldsOf, parseAuthor, parseReference, pathOf } from "./store.ts";
@@ -47,22 +49,25 @@ export const compositionCommands = {
       const found = await state.store.get({ ...parseReference(name), ...at });
       const place = { name: found.name, type: found.type, commit: found.commit, content: found.file.content };
       if (found.fields instanceof CodedError) return { ...place, issues: issuesOf(found.fields) };
-      const performance = state.catalogue.performance.of(found.name, originOf(found.fields)?.parent.name);
+      const fields = state.catalogue.entryOf(found)?.fields ?? found.fields;
+      const performance = state.catalogue.performance.of(found.name, originOf(fields)?.parent.name);
       return { ...place, version: found.fields.version, data: found.fields, ...(performance && { performance }) };
     },
   }),
 
   "composition:validate": command({
-    description: "Checks a YAML text, or the composition of a name, and says what is wrong with line and column.",
+    description: "Checks a YAML text, or the composition of a name, and says what is wrong with line and column, derived fields included.",
     reads: true,
     input: z.strictObject({ content: content.optional(), name: z.string().max(200).optional(), type: type.optional() }),
     output: z.object({ valid: z.boolean(), issues: z.array(issue) }),
     async handle({ content: given, name, type: expectedType }, { state }) {
       if (given === undefined && name === undefined) throw invalidRequest("give `content`, or the `name` of a composition");
       try {
-        if (given !== undefined) readComposition(given, { name, type: expectedType });
-        else fieldsOf(await state.store.get(parseReference(name as string)));
-        return { valid: true, issues: [] };
+        const issues =
+          given === undefined
+            ? await editsOfFile(await state.store.get(parseReference(name as string)), state)
+            : await editsOfText(given, readComposition(given, { name, type: expectedType }), state);
+        return { valid: issues.length === 0, issues };
       } catch (error) {
         if (error instanceof CodedError && error.code === "COMPOSITION_INVALID") return { valid: false, issues: issuesOf(error) };
         throw error;
@@ -76,7 +81,7 @@ export const compositionCommands = {
     output: z.object({ name: z.string(), type, version: z.string(), commit: z.string() }),
     async handle(input, call) {
       const fields = readComposition(input.content, input);
-      assertDerivedFieldsKept(undefined, fields, input.content);
+      assertUnedited(fields, input.content, noLineage);
       const existing = await call.state.store.find(input.name);
       if (existing) throw stale(`there is already a ${existing.type} ${input.name}`, existing.file);
       const text = input.message ?? `composition(${input.name}): create ${fields.version}`;
@@ -97,7 +102,10 @@ export const compositionCommands = {
       if (input.content === current.file.content) throw invalidRequest(`the content of ${input.name} is unchanged`);
       const fields = readComposition(input.content, current);
       const before = current.fields instanceof CodedError ? undefined : current.fields;
-      if (before) assertDerivedFieldsKept(before, fields, input.content);
+      if (differsInDerived(before, fields)) {
+        await call.state.catalogue.refresh();
+        assertUnedited(fields, input.content, call.state.catalogue.history.lineagesAt(current.file.path));
+      }
       const text = input.message ?? `composition(${input.name}): save ${fields.version}`;
       const written = await write(call, { ...input, type: current.type, file: current.file, message: text });
       await announce(call, "composition:saved", current.type, fields, written);
@@ -120,6 +128,24 @@ export const compositionCommands = {
     },
   }),
 };
+
+async function editsOfFile(found: Composition, { catalogue }: State): Promise<Issue[]> {
+  const { path, content: text, blob } = found.file;
+  await catalogue.refresh();
+  return findEdits(fieldsOf(found), text, catalogue.history.lineagesOf(path, blob));
+}
+
+/** A text of a name that no file has may have any lineage: it may be on its way here from another repository. */
+async function editsOfText(text: string, fields: CompositionFields, { catalogue }: State): Promise<Issue[]> {
+  await catalogue.refresh();
+  return findEdits(fields, text, catalogue.history.lineagesAt(pathOf(fields.type, fields.name)));
+}
+
+/** @throws CodedError COMPOSITION_INVALID */
+function assertUnedited(fields: CompositionFields, text: string, known: readonly KnownLineage[]): void {
+  const edits = findEdits(fields, text, known);
+  if (edits.length > 0) throw invalidYaml(edits);
+}
 
 interface Change {
   readonly type: Composition["type"];

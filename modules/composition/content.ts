@@ -1,5 +1,4 @@
 /** What a composition's text must hold. Unknown fields are the user's and are kept. */
-import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { isCompositionName } from "../../daemon/names.ts";
@@ -11,8 +10,6 @@ export type CompositionType = (typeof compositionTypes)[number];
 
 /** Semantic Versioning 2.0. */
 const semver = /^(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?$/;
-/** What the daemon writes itself, from outcome events and by fork and merge. */
-const derivedFields = ["performance", "lineage"] as const;
 
 export const compositionName = z.string().refine(isCompositionName, "expected lower case letters, digits, _ . - (at most 64), no ..");
 const nameList = z.array(z.string());
@@ -60,20 +57,6 @@ export function readComposition(text: string, expected: { name?: string; type?: 
     issues.map(({ message, path }) => {
       const { line, column } = yaml.locate(path);
       return { message, line, column, path: path.join(".") };
-    }),
-  );
-}
-
-/** @throws CodedError COMPOSITION_INVALID if a field that the daemon derives differs */
-export function assertDerivedFieldsKept(before: CompositionFields | undefined, after: CompositionFields, text: string): void {
-  const yaml = readYamlOnce(text);
-  const edited = derivedFields.filter((field) => !isDeepStrictEqual(before?.[field], after[field]));
-  if (edited.length === 0) return;
-  const message = "is written by the daemon and cannot be edited by hand";
-  throw invalidYaml(
-    edited.map((field) => {
-      const { line, column } = yaml.locate([field]);
-      return { message, line, column, path: field };
     }),
   );
 }

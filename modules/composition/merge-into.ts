@@ -8,7 +8,7 @@ import { valueAt } from "./field-path.ts";
 import { invalidRequest, type MergeRequest, merge, nextVersion } from "./merge.ts";
 import type { State } from "./state.ts";
 import { fieldsOf, parseReference } from "./store.ts";
-import { editYaml } from "./yaml-edit.ts";
+import { editYaml, reconcile } from "./yaml-edit.ts";
 
 const attempts = 10;
 
@@ -40,8 +40,8 @@ export async function mergeInto(input: MergeInput, settings: Settings, call: Cal
 async function mergeOnce(input: MergeInput, settings: Settings, call: Call<State>) {
   const { context, state, meta } = call;
   const { strategy } = settings;
-  const target = await state.store.get({ name: input.target });
-  const source = await state.store.get(parseReference(input.source));
+  const target = await state.catalogue.correct(await state.store.get({ name: input.target }));
+  const source = await state.catalogue.correct(await state.store.get(parseReference(input.source)));
   if (source.name === target.name) throw invalidRequest("source", `${source.name} cannot be merged into itself`);
   const base = await commonAncestor(state.store, source, target);
   const [original, ours, theirs] = [base, target, source].map((one) => ({ text: one.file.content, fields: fieldsOf(one) })) as [
@@ -51,7 +51,7 @@ async function mergeOnce(input: MergeInput, settings: Settings, call: Call<State
   ];
   const merged = merge({ base: original, ours, theirs, ...settings });
   if ("conflicts" in merged) return { status: "conflicts" as const, conflicts: [...merged.conflicts] };
-  if (merged.text === ours.text) return { status: "unchanged" as const, version: ours.fields.version };
+  if (merged.text === reconcile(ours.text, ours.fields)) return { status: "unchanged" as const, version: ours.fields.version };
   const version = nextVersion(ours.fields.version);
   const from = { name: source.name, version: theirs.fields.version, commit: source.commit };
   const label = `${from.name}@${from.version}`;

@@ -17,7 +17,7 @@ const type = z.enum(compositionTypes);
 const summary = z.object({
   name: z.string(),
   type,
-  valid: z.boolean(),
+  valid: z.boolean().describe("nothing is wrong; what has a `version` can be used all the same"),
   version: z.string().optional(),
   description: z.string().optional(),
   tags: z.array(z.string()).optional(),
@@ -50,7 +50,7 @@ export const queryCommands = {
   }),
 
   "composition:discover": command({
-    description: "Finds valid compositions that meet every filter; with `query` those whose text fits it, best first.",
+    description: "Finds readable compositions that meet every filter; with `query` those whose text fits it, best first.",
     reads: true,
     input: z.strictObject({
       ...filterFields,
@@ -144,10 +144,17 @@ export const queryCommands = {
 
 function summarise(entry: Entry, state: State) {
   const { name, type: ofType, fields, issues } = entry;
-  if (!fields) return { name, type: ofType, valid: false, issues };
-  const { version, description, tags } = fields;
   const performance = performanceOf(entry, state);
-  return { name, type: ofType, valid: true, version, description, tags, ...(performance && { performance }) };
+  return {
+    name,
+    type: ofType,
+    valid: issues === undefined,
+    version: fields?.version,
+    description: fields?.description,
+    tags: fields?.tags,
+    ...(issues && { issues: [...issues] }),
+    ...(performance && { performance }),
+  };
 }
 
 const performanceOf = ({ fields }: Pick<Entry, "fields">, { catalogue }: State) =>

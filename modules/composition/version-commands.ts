@@ -100,7 +100,7 @@ export const versionCommands = {
     output: z.object({ name: z.string(), version: z.string(), commit: z.string(), lineage: forkRecord }),
     async handle(input, call) {
       const { state, context, meta } = call;
-      const parent = await state.store.get(parseReference(input.parent));
+      const parent = await state.catalogue.correct(await state.store.get(parseReference(input.parent)));
       const parentFields = fieldsOf(parent);
       const existing = await state.store.find(input.name);
       if (existing) throw stale(`there is already a ${existing.type} ${input.name}`, existing.file);
@@ -155,8 +155,9 @@ export const versionCommands = {
         state.store.get(withName(input.left, input.right)),
         state.store.get(withName(input.right, input.left)),
       ]);
+      const kin = await Promise.all([state.catalogue.correct(left), state.catalogue.correct(right)]);
       return {
-        relationship: await relationshipOf(state.store, context.repository, left, right),
+        relationship: await relationshipOf(state.store, context.repository, ...kin),
         changes: [...changesBetween(fieldsOf(left), fieldsOf(right))],
         text: unifiedDiff(
           { label: `${left.file.path}@${fieldsOf(left).version}`, text: left.file.content },

@@ -4,13 +4,14 @@
  * 1. What is answered is at least as new as the HEAD at the time of the question: that costs one look at the branch.
  * 2. Only what changed is read; a branch that was rewritten is read anew.
  * 3. One refresh at a time. Rows that a crash leaves half done are done again: progress is written last.
- * 4. What is invalid is a row that says so, and is told once in an event.
+ * 4. What is invalid is a row that says so, and is told once in an event. Edits of derived fields are told too, and have no effect.
  * 5. What is damaged is named and hides nothing else; once it is mended all is read anew.
  */
 import { CodedError } from "../../../daemon/errors.ts";
 import type { Database, FileState, ModuleContext, SqlStatement } from "../../../daemon/module.ts";
 import { type CompositionFields, type CompositionType, compositionTypes, tryReadComposition } from "../content.ts";
-import { pathOf, placeOf } from "../store.ts";
+import { findEdits, withoutEdits } from "../derived-fields.ts";
+import { type Composition, pathOf, placeOf } from "../store.ts";
 import { Damage } from "./damage.ts";
 import { DecisionRows } from "./decision-rows.ts";
 import { History } from "./history.ts";
@@ -35,9 +36,9 @@ export interface Entry {
   readonly type: CompositionType;
   readonly path: string;
   readonly blob: string;
-  /** Undefined if the text is invalid: then there are issues. */
+  /** With what the daemon itself derives, whatever the text says of that. Undefined if the text is invalid: then there are issues. */
   readonly fields?: CompositionFields;
-  readonly issues?: Issue[];
+  readonly issues?: readonly Issue[];
 }
 
 export class Catalogue implements AsyncDisposable {
@@ -105,6 +106,18 @@ export class Catalogue implements AsyncDisposable {
   /** Is there a composition of this name, of whatever type, readable or not? */
   has(name: string): boolean {
     return compositionTypes.some((type) => this.#entries.has(pathOf(type, name)));
+  }
+
+  /** A composition with what the daemon itself derives, where the index knows better than the text. */
+  async correct(composition: Composition): Promise<Composition> {
+    if (!this.entryOf(composition)) await this.refresh();
+    return { ...composition, fields: this.entryOf(composition)?.fields ?? composition.fields };
+  }
+
+  /** Undefined for what is not at HEAD, or not yet read from there. */
+  entryOf({ file: { path, blob } }: Composition): Entry | undefined {
+    const entry = this.#entries.get(path);
+    return entry?.blob === blob ? entry : undefined;
   }
 
   /** All compositions, by type and name. */
@@ -197,15 +210,22 @@ export class Catalogue implements AsyncDisposable {
   }
 
   #take({ name, type, path, blob }: Pick<Entry, "name" | "type" | "path" | "blob">, text: string | CodedError): void {
-    const fields = text instanceof CodedError ? text : tryReadComposition(text, { name, type });
-    const issues = fields instanceof CodedError ? ((fields.details.issues as Issue[] | undefined) ?? [wholeFile(fields)]) : undefined;
-    const entry: Entry = { name, type, path, blob, ...(fields instanceof CodedError ? { issues } : { fields }) };
+    const read = typeof text === "string" ? this.#read(text, { name, type, path, blob }) : { issues: [wholeFile(text)] };
+    const entry: Entry = { name, type, path, blob, ...read };
     const json = (value: unknown) => (value === undefined ? null : JSON.stringify(value));
-    const row = this.#insert.composition.get(path, name, type, blob, json(entry.fields), json(issues));
+    const row = this.#insert.composition.get(path, name, type, blob, json(entry.fields), json(entry.issues));
     const words = `${name} ${name.replaceAll(/[_.-]/g, " ")}`;
     const { tags, description = "" } = entry.fields ?? {};
     this.#insert.text.run(Number(row?.id), words, tags?.join(" ") ?? "", description, text instanceof CodedError ? "" : text);
     this.#entries.set(path, entry);
+  }
+
+  #read(text: string, { name, type, path, blob }: Pick<Entry, "name" | "type" | "path" | "blob">): Pick<Entry, "fields" | "issues"> {
+    const fields = tryReadComposition(text, { name, type });
+    if (fields instanceof CodedError) return { issues: (fields.details.issues as Issue[] | undefined) ?? [wholeFile(fields)] };
+    const known = this.history.lineagesOf(path, blob);
+    const edits = findEdits(fields, text, known);
+    return edits.length === 0 ? { fields } : { fields: withoutEdits(fields, edits, known), issues: edits };
   }
 
   #drop(path: string): void {

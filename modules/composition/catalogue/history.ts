@@ -1,12 +1,21 @@
-/** Commits in SQLite: which commit changed which composition to which version, and which recorded which decision. */
+/**
+ * Commits in SQLite: which commit changed which composition to which version, and which recorded which decision.
+ *
+ * A change has a lineage (JSON; `null` = the text has none) where that is beyond doubt: a fork or a merge wrote it, or it is
+ * the first that the file has since it was added. Commits by hand may lead back to such a lineage, but make none.
+ */
 import { CodedError } from "../../../daemon/errors.ts";
 import type { CommitChange, CommitInfo, Database, Repository, SqlStatement } from "../../../daemon/module.ts";
 import { readMessage } from "../commit-message.ts";
 import { tryReadComposition } from "../content.ts";
+import { isToldBy, type KnownLineage, type Lineage } from "../derived-fields.ts";
 import { type CompositionPlace, placeOf } from "../store.ts";
 import type { Damage } from "./damage.ts";
 import { paced, readPaced } from "./paced.ts";
 import { progressOf, setProgress } from "./tables.ts";
+
+/** How far back a commit by hand may lead, in forks and merges. */
+const mostLineages = 50;
 
 /** A commit that changed a composition. */
 export interface Change extends CommitInfo {
@@ -17,19 +26,33 @@ export interface Change extends CommitInfo {
   readonly sequence: number;
 }
 
+/** What an index keeps of a text. */
+interface Said {
+  readonly version?: string | undefined;
+  readonly lineage: Lineage;
+}
+
 export class History {
   readonly #database: Database;
   readonly #repository: Repository;
   readonly #damage: Damage;
   readonly #insert: { readonly commit: SqlStatement; readonly change: SqlStatement; readonly record: SqlStatement };
+  readonly #isPresent: SqlStatement;
+  readonly #lineages: SqlStatement;
 
   constructor(database: Database, repository: Repository, damage: Damage) {
     this.#database = database;
     this.#insert = {
       commit: database.prepare("INSERT INTO commits (id, time, author, email, message) VALUES (?, ?, ?, ?, ?) RETURNING sequence"),
-      change: database.prepare("INSERT INTO changes VALUES (?, ?, ?, ?)"),
+      change: database.prepare("INSERT INTO changes VALUES (?, ?, ?, ?, ?)"),
       record: database.prepare("INSERT OR IGNORE INTO records VALUES (?, ?)"),
     };
+    const sinceAdded = "path = ?1 AND sequence > coalesce((SELECT max(sequence) FROM changes WHERE path = ?1 AND blob IS NULL), 0)";
+    this.#isPresent = database.prepare(`SELECT 1 FROM changes WHERE ${sinceAdded} AND blob = ?2`);
+    this.#lineages = database.prepare(
+      `SELECT lineage, id FROM changes JOIN commits USING (sequence) WHERE ${sinceAdded} AND lineage IS NOT NULL
+       ORDER BY sequence DESC LIMIT ?2`,
+    );
     this.#repository = repository;
     this.#damage = damage;
   }
@@ -45,8 +68,8 @@ export class History {
     const changes: CommitChange[] = [];
     for await (const change of this.#repository.changes(tip, before)) if (!known.get(change.info.commit)) changes.push(change);
     if (before !== undefined && !changes.some(({ parents }) => parents.includes(before))) return false;
-    const versions = await this.#readVersions(changes);
-    await paced(changes.reverse(), (change) => this.#database.transaction(() => this.#add(change, versions)));
+    const texts = await this.#readTexts(changes);
+    await paced(changes.reverse(), (change) => this.#database.transaction(() => this.#add(change, texts)));
     setProgress(this.#database, "history", tip);
     return true;
   }
@@ -75,19 +98,34 @@ export class History {
     return rows.map(({ id }) => String(id));
   }
 
-  #add({ info, files }: CommitChange, versions: ReadonlyMap<string, string | undefined>): void {
+  /** The lineages that a file may have, newest first; none if it never had this content since it was added. */
+  lineagesOf(path: string, blob: string): KnownLineage[] {
+    return this.#isPresent.get(path, blob) ? this.lineagesAt(path) : [];
+  }
+
+  /** The lineages that the present file of a path may have, newest first; none if there is no such file. */
+  lineagesAt(path: string, limit = mostLineages): KnownLineage[] {
+    return this.#lineages
+      .all(path, limit)
+      .map(({ lineage, id }) => ({ lineage: JSON.parse(String(lineage)) ?? undefined, commit: String(id) }));
+  }
+
+  #add({ info, files }: CommitChange, texts: ReadonlyMap<string, Said>): void {
     const { commit, message, author } = info;
     const row = this.#insert.commit.get(commit, author.time, author.name, author.email, message);
     const sequence = Number(row?.sequence);
     for (const { path, blob } of files) {
-      if (placeOf(path)) this.#insert.change.run(path, sequence, blob, versions.get(`${path} ${blob}`) ?? null);
+      if (!placeOf(path)) continue;
+      const said = texts.get(`${path} ${blob}`);
+      const isKnown = said && (isToldBy(message, said.lineage) || this.lineagesAt(path, 1).length === 0);
+      this.#insert.change.run(path, sequence, blob, said?.version ?? null, isKnown ? JSON.stringify(said.lineage ?? null) : null);
     }
     for (const { id } of readMessage(info)?.decisions ?? []) this.#insert.record.run(id, sequence);
   }
 
-  /** Path and blob → version. */
-  async #readVersions(changes: readonly CommitChange[]): Promise<Map<string, string | undefined>> {
-    const versions = new Map<string, string | undefined>();
+  /** Path and blob → what the text says, unless it is invalid. */
+  async #readTexts(changes: readonly CommitChange[]): Promise<Map<string, Said>> {
+    const said = new Map<string, Said>();
     const texts = new Map<string, { blob: string; place: CompositionPlace }>();
     for (const { path, blob } of changes.flatMap((change) => change.files)) {
       const place = placeOf(path);
@@ -96,20 +134,23 @@ export class History {
     await readPaced(
       [...texts],
       ([, { blob }]) => this.#damage.tryRead(() => this.#repository.readBlob(blob)),
-      ([key, { place }], text) => versions.set(key, text instanceof CodedError ? undefined : versionIn(text, place)),
+      ([key, { place }], text) => {
+        const found = text instanceof CodedError ? undefined : readQuickly(text, place);
+        if (found) said.set(key, found);
+      },
     );
-    return versions;
+    return said;
   }
 }
 
 const plainVersion = /^version:[ \t]*(["']?)(\d[^\s"'#]*)\1[ \t]*(?:#.*)?\r?$/gm;
 
-/** The version, without reading the whole text as YAML where a line at the margin tells it. */
-function versionIn(text: string, place: CompositionPlace): string | undefined {
+/** Without reading the whole text as YAML where a line at the margin tells the version and the word lineage stands nowhere. */
+function readQuickly(text: string, place: CompositionPlace): Said | undefined {
   const [first, second] = text.matchAll(plainVersion);
-  if (first && !second) return first[2];
+  if (first && !second && !text.includes("lineage")) return { version: first[2], lineage: undefined };
   const fields = tryReadComposition(text, place);
-  return fields instanceof CodedError ? undefined : fields.version;
+  return fields instanceof CodedError ? undefined : { version: fields.version, lineage: fields.lineage };
 }
 
 function changeOf(row: Record<string, unknown>): Change {

@@ -1,7 +1,7 @@
 /** The tables of the catalogue. All of it is made again from git and from the event log whenever its version changes. */
 import type { Database } from "../../../daemon/module.ts";
 
-const version = 1;
+const version = 2;
 
 const tables = `
   DROP TABLE IF EXISTS progress;
@@ -23,7 +23,7 @@ const tables = `
   CREATE VIRTUAL TABLE texts USING fts5 (name, tags, description, content, tokenize = 'porter unicode61');
 
   CREATE TABLE commits (sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time TEXT NOT NULL, author TEXT NOT NULL, email TEXT NOT NULL, message TEXT NOT NULL);
-  CREATE TABLE changes (path TEXT NOT NULL, sequence INTEGER NOT NULL, blob TEXT, version TEXT, PRIMARY KEY (path, sequence)) WITHOUT ROWID;
+  CREATE TABLE changes (path TEXT NOT NULL, sequence INTEGER NOT NULL, blob TEXT, version TEXT, lineage TEXT, PRIMARY KEY (path, sequence)) WITHOUT ROWID;
   CREATE TABLE records (decision TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (decision, sequence)) WITHOUT ROWID;
 
   CREATE TABLE segments (path TEXT PRIMARY KEY, pattern TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, bytes INTEGER NOT NULL, problem TEXT) WITHOUT ROWID;
