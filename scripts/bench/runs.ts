@@ -37,7 +37,7 @@ async function latencies(): Promise<Figure[]> {
   await createPatterns(client);
   const play = () => playRun(client, "three_steps");
   const raw = await rawPublish(own);
-  await throughput(300, 8, play); // a daemon just started is still being compiled
+  await throughput(2_000, 8, play); // a daemon just started is still being compiled
   const pairs: { ours: number; raw: number }[] = [];
   for (let round = 0; round < rounds; round++) {
     pairs.push({ raw: (await latency(100, raw)).p50, ours: (await latency(60, play)).p50 });
