@@ -14,6 +14,7 @@ const pureFiles = [
   "daemon/capabilities.ts",
   "daemon/yaml.ts",
   "daemon/retry.ts",
+  "daemon/fence.ts",
 ];
 /** Waiting touches nothing outside the process. */
 const withoutEffect = ["node:timers/promises"];

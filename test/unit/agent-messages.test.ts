@@ -109,7 +109,7 @@ test("an agent answers one message at a time, in their order", async () => {
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   const prompts: string[] = [];
   const generate = (async ({ prompt }: { prompt: string }) => {
-    prompts.push(/message>\n(.*)\n<\/message/.exec(prompt)?.[1] ?? "");
+    prompts.push(/"message":"(.*)"/.exec(prompt)?.[1] ?? "");
     await gate;
     return { object: { reply: "ok", events: [] }, usage: { input_tokens: 1, output_tokens: 1 } };
   }) as TestHandler;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { z } from "zod";
+import { createFence } from "../../daemon/fence.ts";
 import type { Effect } from "../../modules/orchestration/interpreter/effects.ts";
 import { claimsIn } from "../../modules/orchestration/thinking/claims.ts";
-import { createFence } from "../../modules/orchestration/thinking/fence.ts";
 import { type ActingTool, toolsFor } from "../../modules/orchestration/thinking/tools.ts";
 
 describe("claims in a text", () => {

@@ -1,13 +1,13 @@
 /** The hybrid interpreter's judgement: a model answers what statements cannot tell, in a typed form, and it is recorded. */
 import { z } from "zod";
 import { CodedError } from "../../../daemon/errors.ts";
+import { createFence } from "../../../daemon/fence.ts";
 import type { ModuleContext } from "../../../daemon/module.ts";
 import type { Purse } from "../account.ts";
 import type { Answer, Effect, Effects, Question } from "../interpreter/effects.ts";
 import type { Pattern } from "../pattern.ts";
 import { causeOf, type StartedEntry } from "../record.ts";
 import type { Claims } from "./claims.ts";
-import { createFence } from "./fence.ts";
 import { openThinker } from "./thinker.ts";
 
 const json = (what: string) => z.string().describe(`${what}, as JSON`);

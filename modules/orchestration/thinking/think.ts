@@ -5,6 +5,7 @@
  * what it was, and what was paid for is not asked again.
  */
 import { CodedError } from "../../../daemon/errors.ts";
+import { createFence, type Fence } from "../../../daemon/fence.ts";
 import type { ModuleContext } from "../../../daemon/module.ts";
 import { isFinal } from "../interpreter/control.ts";
 import type { Effects } from "../interpreter/effects.ts";
@@ -13,7 +14,6 @@ import type { State } from "../language/direct.ts";
 import type { Pattern } from "../pattern.ts";
 import type { StartedEntry } from "../record.ts";
 import type { Claims } from "./claims.ts";
-import { createFence, type Fence } from "./fence.ts";
 import { type Message, openThinker, type Reply, type ToolCall } from "./thinker.ts";
 import { type ActingTool, type ToolDescription, toolsFor } from "./tools.ts";
 
