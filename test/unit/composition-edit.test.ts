@@ -130,6 +130,7 @@ test("a path that leads nowhere is refused and named", () => {
 
 test("a path is read as it is written", () => {
   assert.deepEqual(parsePath('a.b[2].c["d.e"].0'), ["a", "b", 2, "c", "d.e", "0"]);
-  const part = fc.oneof(fc.nat(99), fc.string({ minLength: 1 }));
+  const key = fc.string({ minLength: 1 }).filter((name) => name !== "__proto__"); // refused, and fast-check likes to try it
+  const part = fc.oneof(fc.nat(99), key);
   fc.assert(fc.property(fc.array(part, { minLength: 1 }), (path) => assert.deepEqual(parsePath(formatPath(path)), path)));
 });
