@@ -131,19 +131,19 @@ test("a full disk under the repository alone: the reason is named, decisions are
   await assertMended();
 });
 
-test("objects on a file system that became read-only: the same, until it can be written to again", async (t) => {
+test("a repository on a file system that became read-only: the same, until it can be written to again", async (t) => {
   await using daemon = await startDaemonProcess();
   const folder = join(daemon.data, "compositions");
   const { assertNamed, assertMended } = await prepare(t, daemon, folder);
-  const objects = join(folder, ".git", "objects");
+  const repository = join(folder, ".git"); // as a whole: from one mount into another a rename fails for a reason of its own
   try {
-    execFileSync("mount", ["--bind", objects, objects], { stdio: "pipe" });
+    execFileSync("mount", ["--bind", repository, repository], { stdio: "pipe" });
   } catch {
     return t.skip("mounting a file system takes rights that this process lacks");
   }
   await using mounted = new AsyncDisposableStack();
-  mounted.defer(() => void execFileSync("umount", [objects]));
-  execFileSync("mount", ["-o", "remount,bind,ro", objects]);
+  mounted.defer(() => void execFileSync("umount", [repository]));
+  execFileSync("mount", ["-o", "remount,bind,ro", repository]);
   await assertNamed(/read-only/);
   await mounted.disposeAsync();
   await assertMended();
