@@ -1,10 +1,10 @@
 /**
  * The domain `composition`: patterns, profiles and components as YAML in git, and the decisions that agents took on them.
  *
- * Reading order: content (what a text must hold), store (files of the repository), commands; entries, segments (decisions as
- * files), projection (from the event log into git), decision-commands; catalogue (an index of it all), filter, family, select, query-commands;
- * learn-command, verify-command; turns;
- * version-commands with render, ancestry, structural-diff, merge (data-merge, text-merge, line-merge), yaml-edit.
+ * Reading order: content (what a text must hold), derived-fields (what it must not), store (files of the repository), commands;
+ * entries, segments (decisions as files), projection (from the event log into git), decision-commands; catalogue (an index of it
+ * all), filter, family, select, query-commands; version-commands with render, ancestry, structural-diff, merge-into, merge
+ * (data-merge, text-merge, line-merge), yaml-edit; learn-command, verify-command.
  */
 import { z } from "zod";
 import { defineModule } from "../../daemon/module.ts";

@@ -4,7 +4,7 @@ import { CodedError } from "../../daemon/errors.ts";
 import { commandsOf } from "../../daemon/module.ts";
 import type { Entry } from "./catalogue/catalogue.ts";
 import { performanceFields } from "./catalogue/performance.ts";
-import { issue } from "./commands.ts";
+import { issue, type } from "./commands.ts";
 import { compositionName, compositionTypes } from "./content.ts";
 import { Family, family, originOf } from "./family.ts";
 import { filterFields, meets } from "./filter.ts";
@@ -13,7 +13,6 @@ import type { State } from "./state.ts";
 
 const command = commandsOf<State>();
 
-const type = z.enum(compositionTypes);
 const summary = z.object({
   name: z.string(),
   type,

@@ -24,7 +24,7 @@ export interface Segment {
 
 export class DecisionSegments {
   readonly #repository: Repository;
-  /** Text → number of entries, for the texts that this process wrote: they need not be read again. */
+  /** Pattern → the current file as this process wrote it, which need not be read again, and its number of entries. */
   readonly #counts = new Map<string, { text: string; count: number }>();
   readonly #entries = new Map<string, DecisionEntry[]>();
 

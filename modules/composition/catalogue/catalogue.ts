@@ -41,6 +41,8 @@ export interface Entry {
   readonly issues?: readonly Issue[];
 }
 
+type FileAtHead = Pick<Entry, "name" | "type" | "path" | "blob">;
+
 export class Catalogue implements AsyncDisposable {
   readonly history: History;
   readonly decisions: DecisionRows;
@@ -120,7 +122,7 @@ export class Catalogue implements AsyncDisposable {
     return entry?.blob === blob ? entry : undefined;
   }
 
-  /** All compositions, by type and name. */
+  /** All compositions, in no particular order. */
   entries(): readonly Entry[] {
     return [...this.#entries.values()];
   }
@@ -209,9 +211,9 @@ export class Catalogue implements AsyncDisposable {
     );
   }
 
-  #take({ name, type, path, blob }: Pick<Entry, "name" | "type" | "path" | "blob">, text: string | CodedError): void {
-    const read = typeof text === "string" ? this.#read(text, { name, type, path, blob }) : { issues: [wholeFile(text)] };
-    const entry: Entry = { name, type, path, blob, ...read };
+  #take(file: FileAtHead, text: string | CodedError): void {
+    const entry: Entry = { ...file, ...(text instanceof CodedError ? { issues: [wholeFile(text)] } : this.#read(file, text)) };
+    const { name, type, path, blob } = entry;
     const json = (value: unknown) => (value === undefined ? null : JSON.stringify(value));
     const row = this.#insert.composition.get(path, name, type, blob, json(entry.fields), json(entry.issues));
     const words = `${name} ${name.replaceAll(/[_.-]/g, " ")}`;
@@ -220,7 +222,7 @@ export class Catalogue implements AsyncDisposable {
     this.#entries.set(path, entry);
   }
 
-  #read(text: string, { name, type, path, blob }: Pick<Entry, "name" | "type" | "path" | "blob">): Pick<Entry, "fields" | "issues"> {
+  #read({ name, type, path, blob }: FileAtHead, text: string): Pick<Entry, "fields" | "issues"> {
     const fields = tryReadComposition(text, { name, type });
     if (fields instanceof CodedError) return { issues: (fields.details.issues as Issue[] | undefined) ?? [wholeFile(fields)] };
     const known = this.history.lineagesOf(path, blob);

@@ -82,7 +82,7 @@ export class History {
     return rows.map(changeOf);
   }
 
-  /** The newest commit after which a file had the version, among these paths. */
+  /** The newest commit after which the file had the version. */
   findVersion(path: string, version: string): string | undefined {
     const row = this.#database
       .prepare("SELECT id FROM changes JOIN commits USING (sequence) WHERE path = ? AND version = ? ORDER BY sequence DESC LIMIT 1")

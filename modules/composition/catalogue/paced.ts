@@ -5,7 +5,7 @@ import { setImmediate as giveWay } from "node:timers/promises";
 const slice = 1;
 const readTogether = 8;
 
-/** Does the work item by item, and lets others have their turn every few milliseconds. */
+/** Does the work item by item, and lets others have their turn every millisecond. */
 export async function paced<Item>(items: Iterable<Item>, work: (item: Item) => void): Promise<void> {
   let since = performance.now();
   for (const item of items) {
