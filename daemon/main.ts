@@ -1,8 +1,12 @@
 /** Runs the daemon: `npm start -- [options]`. */
+import { collectGarbage } from "./collect-garbage.ts";
 import { ConfigError, loadConfig } from "./config.ts";
 import { createLog } from "./log.ts";
 import { packageVersion } from "./project.ts";
 import { helpText } from "./settings.ts";
+
+/** Milliseconds after which what was begun at the start is over. */
+const settleTime = 2_000;
 
 const invocation = readInvocation();
 if (invocation.kind === "help") process.stdout.write(helpText());
@@ -38,6 +42,7 @@ async function run(config: Extract<ReturnType<typeof loadConfig>, { kind: "run" 
     const daemon = await startDaemon(config, log, interrupted.signal);
     process.stdout.write(`ready ${daemon.natsUrl} ${daemon.httpUrl}\n`);
     log.info({ nats: daemon.natsUrl, http: daemon.httpUrl, data: config.data }, "ready");
+    setTimeout(collectGarbage, settleTime).unref();
     const signal = await stopped.promise;
     log.info({ signal }, "stopping");
     // The last resort, should a stop hang: whatever is left is recovered at the next start.

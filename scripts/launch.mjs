@@ -4,6 +4,9 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { cache, SetupError, setUp } from "./setup.mjs";
 
+/** Compiled code is kept between starts; glibc has two memory pools rather than eight a core, which saves some 15 MB. */
+const defaults = { NODE_COMPILE_CACHE: join(cache, "compiled"), MALLOC_ARENA_MAX: "2" };
+
 /**
  * Runs `node <args>` with this process's stdio, passes signals on to it, and ends as it ends.
  * @param {string[]} args arguments of Node: options, file, arguments of the file
@@ -13,7 +16,7 @@ export async function launch(args, environment = {}) {
   const node = await setUpOrExit();
   const child = spawn(node, ["--disable-warning=ExperimentalWarning", ...args], {
     stdio: "inherit",
-    env: { NODE_COMPILE_CACHE: join(cache, "compiled"), ...process.env, ...environment },
+    env: { ...defaults, ...process.env, ...environment },
   });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) process.on(signal, () => child.kill(signal));
   if (process.env.npm_lifecycle_event) stopWithParent(child);
