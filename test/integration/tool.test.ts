@@ -156,12 +156,30 @@ describe("list_files", () => {
 });
 
 describe("profile_file", () => {
-  it("measures the entropy of the bytes", async () => {
+  it("measures the entropy of the bytes, and what a sample of them saves", async () => {
     await writeFile(join(folder, "even.DAT"), Buffer.from(Array.from({ length: 2_048 }, (_, index) => index % 256)));
     const profile = await call("profile_file", { path: join(folder, "even.DAT") });
-    assert.deepEqual(profile, { extension: "dat", size: 2_048, size_bucket: "under_8k", entropy: 8, entropy_bucket: "over_7_5" });
+    const { sample_saved_share, ...known } = profile as { sample_saved_share: number };
+    assert.deepEqual(known, {
+      extension: "dat",
+      size: 2_048,
+      size_bucket: "under_8k",
+      magnitude: 1.104,
+      entropy: 8,
+      entropy_bucket: "over_7_5",
+    });
+    // Even bytes, but a pattern that repeats.
+    assert.ok(sample_saved_share > 0.8 && sample_saved_share < 1);
     const empty = await call("profile_file", { path: join(folder, "empty") });
-    assert.deepEqual(empty, { extension: "none", size: 0, size_bucket: "under_1k", entropy: 0, entropy_bucket: "under_4" });
+    assert.deepEqual(empty, {
+      extension: "none",
+      size: 0,
+      size_bucket: "under_1k",
+      magnitude: 0,
+      entropy: 0,
+      entropy_bucket: "under_4",
+      sample_saved_share: 0,
+    });
     await rm(join(folder, "even.DAT"));
   });
 });

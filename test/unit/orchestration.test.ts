@@ -252,7 +252,7 @@ test("the shipped pattern plays: every file has its choice, outcome and decision
           return { result: { files: ["a.ts", "bad", "c.ts"].map((path) => ({ path, size: 9, extension: "ts" })), skipped: 0 } };
         if (given.path === "bad") throw new CodedError("TOOL_FAILED", "gone");
         if (name === "profile_file")
-          return { result: { extension: "ts", size: 9, size_bucket: "under_1k", entropy: 4.1, entropy_bucket: "under_5" } };
+          return { result: { extension: "ts", size: 9, magnitude: 0.333, entropy: 4.1, sample_saved_share: 0.2 } };
         return { result: { method: "zstd-3", original_bytes: 100, compressed_bytes: 40, saved_share: 0.6, milliseconds: 20 } };
       }),
     },

@@ -1,6 +1,6 @@
 /**
  * Weights with what is known of them: independent normal distributions, updated by assumed-density filtering (the exact
- * posterior, less the correlations). Everything takes time in proportion to the positions of a row that are looked at.
+ * posterior, less the correlations). All variances are in units of the noise. Everything takes time in proportion to the positions of a row that are looked at.
  */
 export interface Block {
   readonly mean: Float64Array;
@@ -24,7 +24,7 @@ const growth = 1.0002;
  * faster than they should singly, but not by more than `mostAtOnce`: that makes up for the correlations that are not kept. By
  * measurement (bench:learning).
  */
-const togetherness = 4;
+const togetherness = 2;
 const mostAtOnce = 0.9;
 
 export const createBlock = (length: number, prior: number, clock: number): Block => ({

@@ -2,6 +2,9 @@
  * The reward as a sum of two linear parts with Gaussian weights: one that all candidates share, over the whole row, and one
  * of each candidate by name, over the context alone. A candidate never seen before is known by the shared part at once, and
  * is as uncertain as newcomers were found to differ from what that says.
+ *
+ * Variances of weights are in units of the noise, which is learned too (normal-inverse-gamma, the conjugate prior of both): rewards that
+ * vary little are learned from as fast as any, and what was learned while the noise was overestimated needs not be learned again.
  */
 import { finalise } from "../features/hash.ts";
 import { type FeatureSpec, type RowLayout, rowLayout } from "../features/spec.ts";
@@ -9,13 +12,14 @@ import type { Situation } from "../policies/policy.ts";
 import { activeIn, type Block, createBlock, type Expectation, expectActive, expectBetween, refresh, squaredNorm, update } from "./block.ts";
 import { type ChangeState, createChangeState, hasChanged } from "./change.ts";
 
-/** Variances of the weights and of the noise before anything is known. */
-const prior = { shared: 0.05, own: 0.03, noise: 0.1 };
+/** Before anything is known: the variance of shared weights in units of the noise, that of a newcomer's weights, and the noise. */
+const prior = { shared: 0.5, own: 0.03, noise: 0.1 };
 /** Newcomers whose evidence the prior of the spread is worth. */
 const newcomersOfPrior = 30;
-const outcomesOfPrior = 20;
-/** Outcomes over which the noise is averaged. */
-const noiseMemory = 500;
+/** Outcomes that the prior of the noise is worth. */
+const outcomesOfPrior = 5;
+/** Outcomes over which the noise is averaged: few, since the first surprises are those of a model that knows nothing. */
+const noiseMemory = 100;
 const mostNamed = 256;
 const leastVariance = 1e-4;
 /** Of a newcomer's weights: nobody is known for certain before the first outcome. */
@@ -33,7 +37,7 @@ export interface LinearModel {
   /** Sums all of them up, in their order. */
   digest: number;
   /** Variance of a reward around its expectation. */
-  noise: number;
+  noiseVariance: number;
   /** Variance of a newcomer's own weights, and the newcomers that it was estimated from. */
   spread: number;
   newcomers: number;
@@ -48,7 +52,7 @@ export function createModel(spec: FeatureSpec): LinearModel {
     change: createChangeState(),
     observed: 0,
     digest: 0,
-    noise: prior.noise,
+    noiseVariance: prior.noise,
     spread: prior.own,
     newcomers: 0,
   };
@@ -58,18 +62,19 @@ export function createModel(spec: FeatureSpec): LinearModel {
 export const versionOf = ({ observed, digest }: LinearModel): string => `${observed}-${digest.toString(16).padStart(8, "0")}`;
 
 /** What is expected of each candidate; the variance is of what is not the same for all of them. */
-export function predict({ layout, shared, own, spread, observed }: LinearModel, { rows, ids }: Situation): Expectation[] {
+export function predict(model: LinearModel, { rows, ids }: Situation): Expectation[] {
+  const { layout, shared, own, spread, noiseVariance, observed } = model;
   const first = rows[0] as Float32Array;
   const context = activeIn(first, layout.candidate);
   const common = expectActive(shared, first, context, observed).mean;
-  const newcomer: Expectation = { mean: 0, variance: spread * squaredNorm(first, context) };
+  const newcomer: Expectation = { mean: 0, variance: (spread / noiseVariance) * squaredNorm(first, context) };
   return rows.map((row, index) => {
     const described = expectBetween(shared, row, layout.candidate, layout.length, observed);
     const mean = common + described.mean;
-    if (own === undefined) return { mean, variance: described.variance };
+    if (own === undefined) return { mean, variance: noiseVariance * described.variance };
     const block = own.get(ids[index] as string);
     const named = block === undefined ? newcomer : expectActive(block, row, context, observed);
-    return { mean: mean + named.mean, variance: described.variance + named.variance };
+    return { mean: mean + named.mean, variance: noiseVariance * (described.variance + named.variance) };
   });
 }
 
@@ -80,11 +85,12 @@ export function learn(model: LinearModel, row: Float32Array, id: string, reward:
   refresh(shared, observed);
   const expected = expectActive(shared, row, all, observed);
   let surprise = reward - expected.mean;
-  let total = model.noise + expected.variance;
+  // In units of the noise.
+  let total = 1 + expected.variance;
   if (own !== undefined) {
     const context = activeIn(row, layout.candidate);
-    if (!own.has(id)) meet(model, (surprise ** 2 - total) / squaredNorm(row, context));
-    const block = own.get(id) ?? createBlock(layout.candidate, model.spread, observed);
+    if (!own.has(id)) meet(model, (surprise ** 2 - model.noiseVariance * total) / squaredNorm(row, context));
+    const block = own.get(id) ?? createBlock(layout.candidate, Math.min(prior.shared, model.spread / model.noiseVariance), observed);
     refresh(block, observed);
     const named = expectActive(block, row, context, observed);
     surprise -= named.mean;
@@ -97,10 +103,11 @@ export function learn(model: LinearModel, row: Float32Array, id: string, reward:
   update(shared, row, all, surprise, total);
   model.observed++;
   model.digest = finalise(model.digest ^ Math.round(surprise * 2 ** 30) ^ Math.round(total * 2 ** 28));
+  const standardised = surprise / Math.sqrt(total * model.noiseVariance);
   const weight = 1 / Math.min(model.observed + outcomesOfPrior, noiseMemory);
-  const excess = Math.min(surprise ** 2 / total, mostSquaredSurprise) - 1;
-  model.noise = Math.max(leastVariance, model.noise * (1 + weight * excess));
-  if (hasChanged(model.change, id, surprise / Math.sqrt(total))) {
+  const excess = Math.min(standardised ** 2, mostSquaredSurprise) - 1;
+  model.noiseVariance = Math.max(leastVariance, model.noiseVariance * (1 + weight * excess));
+  if (hasChanged(model.change, id, standardised)) {
     // What was known is from now on a guess like any other.
     for (const { variance, prior } of [shared, ...(own?.values() ?? [])]) variance.fill(prior);
   }

@@ -6,7 +6,7 @@ import { tellReason } from "./reason.ts";
 import { loadModel, saveModel } from "./saved-model.ts";
 
 /** Odds that are shared evenly by all candidates, so that each goes on being tried and every estimate from the log is bounded. */
-const exploration = 0.02;
+const exploration = 0.01;
 
 /** @param choose odds from predictions: not negative, adding up to 1 */
 export function linearPolicy(name: string, choose: (predictions: readonly Expectation[]) => readonly number[]): PolicyKind {

@@ -8,7 +8,7 @@ import { createModel, type LinearModel } from "./model.ts";
 const header = z.object({
   observed: z.int(),
   digest: z.int(),
-  noise: z.number(),
+  noiseVariance: z.number(),
   spread: z.number(),
   newcomers: z.int(),
   change: z.object({ squared: z.number(), rounds: z.int(), drifts: z.array(z.tuple([z.string(), z.number()])) }),
@@ -19,12 +19,12 @@ const header = z.object({
 });
 
 export function saveModel(policy: string, spec: FeatureSpec, model: LinearModel): Uint8Array {
-  const { observed, digest, noise, spread, newcomers, change, shared } = model;
+  const { observed, digest, noiseVariance, spread, newcomers, change, shared } = model;
   const own = [...(model.own ?? [])];
   const written: z.input<typeof header> = {
     observed,
     digest,
-    noise,
+    noiseVariance,
     spread,
     newcomers,
     change: { ...change, drifts: [...change.drifts] },
