@@ -147,7 +147,7 @@ export default defineModule<Home>({
       registry,
       think: (agent, message, signal) =>
         think(
-          { context, profiles, ask: (one, asked, question, until) => askHuman(home, one, asked, question, until) },
+          { context, profiles, registry, ask: (one, asked, question, until) => askHuman(home, one, asked, question, until) },
           agent,
           message,
           signal,

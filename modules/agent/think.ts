@@ -4,11 +4,12 @@ import { createFence } from "../../daemon/fence.ts";
 import type { Caller, ModuleContext } from "../../daemon/module.ts";
 import type { Answer } from "./messages.ts";
 import type { Profile, Profiles, Rule } from "./profile.ts";
-import type { AgentRecord, Pending } from "./registry.ts";
+import type { AgentRecord, Pending, Registry } from "./registry.ts";
 
 export interface Thinking {
   readonly context: ModuleContext;
   readonly profiles: Profiles;
+  readonly registry: Registry;
   /** Has a human answer what an agent of another's making asks. */
   ask(agent: AgentRecord, asked: Pending, question: string, signal: AbortSignal): Promise<string>;
 }
@@ -51,7 +52,7 @@ export async function think(thinking: Thinking, agent: AgentRecord, asked: Pendi
     await emitAll(context, agent, asked, ruled.events);
     return { message: ruled.reply ?? null };
   }
-  const thought = await byModel(context, agent, profile, asked, signal);
+  const thought = await byModel(thinking, agent, profile, asked, signal);
   if ("error" in thought) return thought;
   await emitAll(context, agent, asked, thought.events);
   return { message: thought.reply ?? null, usage: thought.usage };
@@ -95,7 +96,7 @@ interface Generated extends Spending {
   readonly object: { readonly reply: string; readonly events: readonly { readonly event: string; readonly data: string }[] };
 }
 
-async function byModel(context: ModuleContext, agent: AgentRecord, profile: Profile, asked: Pending, signal: AbortSignal) {
+async function byModel({ context, registry }: Thinking, agent: AgentRecord, profile: Profile, asked: Pending, signal: AbortSignal) {
   const model = agent.model ?? profile.model;
   if (model === undefined) throw cannotAnswer(agent);
   const spent = agent.spent?.tokens ?? 0;
@@ -114,7 +115,11 @@ async function byModel(context: ModuleContext, agent: AgentRecord, profile: Prof
   };
   const cause = { ...asked.place, id: `${asked.message_id}/answer`, agent: agent.agent_id };
   try {
-    const { object, ...spending } = await context.call<Generated>("model:generate", request, { cause, signal });
+    const payer = runOf(registry, asked.from) ?? runOf(registry, agent.parent);
+    const { object, ...spending } =
+      payer === undefined
+        ? await context.call<Generated>("model:generate", request, { cause, signal })
+        : await context.call<Generated>("orchestration:generate", { run_id: payer, request }, { cause, signal });
     const events = object.events.map(({ event, data }) => ({ event, data: readAsJson(data) }));
     return { reply: readAsJson(object.reply), events, usage: usageOf(spending) };
   } catch (error) {
@@ -123,6 +128,16 @@ async function byModel(context: ModuleContext, agent: AgentRecord, profile: Prof
     const { code, message, details } = error;
     return { error: { code, message, details }, usage: usageOf(details as Partial<Spending>) };
   }
+}
+
+/**
+ * The run that an agent, or whoever sent a message, works for: its own, or that of the one that spawned it; undefined = none.
+ * @param who a run, too, since one that no agent plays stands where an agent would
+ */
+function runOf(registry: Registry, who: string | undefined): string | undefined {
+  if (who === undefined || who.includes("/")) return undefined;
+  const found = registry.agents.get(who);
+  return found === undefined ? who : (found.run_id ?? runOf(registry, found.parent));
 }
 
 const usageOf = ({ usage, cost }: Partial<Spending>) => ({

@@ -2,7 +2,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
-import type { Purse } from "./account.ts";
 import { openWaits, type RunInDaemon } from "./daemon-waits.ts";
 import type { Effect, Effects } from "./interpreter/effects.ts";
 import { causeOf } from "./record.ts";
@@ -18,7 +17,7 @@ export function daemonEffects(about: RunInDaemon): Effects {
   const call = <Result>(command: string, input: unknown, step: string, signal?: AbortSignal): Promise<Result> =>
     context.call<Result>(command, input, { caller, cause: { ...cause, id: `${run.run_id}/${step}` }, signal });
 
-  async function perform(effect: Effect, step: string, signal: AbortSignal, purse: Purse): Promise<unknown> {
+  async function perform(effect: Effect, step: string, signal: AbortSignal): Promise<unknown> {
     const key = `${run.run_id}/${step}`;
     switch (effect.kind) {
       case "emit": {
@@ -68,7 +67,7 @@ export function daemonEffects(about: RunInDaemon): Effects {
         return { id };
       }
       case "await":
-        return waits.wait(effect, signal, (spent) => purse.spend(spent));
+        return waits.wait(effect, signal);
       case "judge":
       case "decide":
       case "think":
@@ -90,7 +89,7 @@ export function daemonEffects(about: RunInDaemon): Effects {
   return {
     // A tool or command that is slow to notice the end of the run does not hold it up.
     async perform(effect, step, signal, purse) {
-      const value = await untilAborted(perform(effect, step, signal, purse), signal);
+      const value = await untilAborted(perform(effect, step, signal), signal);
       const spent = spentBy(effect, value);
       if (spent !== undefined) purse.spend(spent);
       return value;

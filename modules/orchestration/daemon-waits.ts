@@ -3,7 +3,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CodedError, type ErrorCode, errorTable } from "../../daemon/errors.ts";
 import type { EventRecord, ModuleContext } from "../../daemon/module.ts";
 import { matches } from "../../daemon/names.ts";
-import type { Spend } from "./account.ts";
 import type { AgentEnd, Arrival, EventsWanted, Predicate, Sent, Wait } from "./interpreter/effects.ts";
 import { isTrue } from "./interpreter/evaluate.ts";
 import type { StartedEntry } from "./record.ts";
@@ -11,10 +10,9 @@ import type { EventWatch } from "./watch.ts";
 
 export interface Waits {
   /**
-   * @param pay told what answers have cost
    * @throws CodedError AWAIT_EXPIRED; what the answer says went wrong; the signal's reason
    */
-  wait(wait: Wait, signal: AbortSignal, pay?: (spent: Spend) => void): Promise<unknown>;
+  wait(wait: Wait, signal: AbortSignal): Promise<unknown>;
   follow(wanted: EventsWanted, signal: AbortSignal): AsyncIterable<Arrival>;
 }
 
@@ -106,14 +104,13 @@ export function openWaits({ context, watch, run, since: start }: RunInDaemon): W
     }
   }
 
-  async function replies(sent: readonly Sent[], found: unknown[], signal: AbortSignal, pay: (spent: Spend) => void): Promise<void> {
+  async function replies(sent: readonly Sent[], found: unknown[], signal: AbortSignal): Promise<void> {
     const open = new Map(sent.map(({ message_id }, index) => [message_id, index]));
     const after = Math.min(...sent.map(({ seq }) => seq));
     for await (const { data } of watch.follow({ types: ["agent:message_sent"], after, signal })) {
-      const { in_reply_to = "", message, error, usage } = data as Reply;
+      const { in_reply_to = "", message, error } = data as Reply;
       const index = open.get(in_reply_to);
       if (index === undefined) continue;
-      if (usage !== undefined) pay({ tokens: usage.tokens, cost: usage.cost ?? 0 });
       if (error !== undefined) throw errorOf(error);
       open.delete(in_reply_to);
       found[index] = message;
@@ -138,14 +135,14 @@ export function openWaits({ context, watch, run, since: start }: RunInDaemon): W
 
   return {
     follow,
-    async wait(wait, signal, pay = () => {}) {
+    async wait(wait, signal) {
       const { for: what, min, max, partial } = wait;
       if (what.of === "decision") return decision(what.id, signal);
       const found: unknown[] = [];
       const collect = (until: AbortSignal) => {
         if (what.of === "events") return events(wait, what, found as Arrival[], until);
         if (what.of === "agents") return ends(what.agents, max, found as AgentEnd[], until);
-        return replies(what.to, found, until, pay);
+        return replies(what.to, found, until);
       };
       const isInTime = await within(wait.until, signal, collect);
       if (found.filter((one) => one !== undefined).length >= min || partial)
@@ -206,7 +203,6 @@ interface Reply {
   readonly in_reply_to?: string;
   readonly message?: unknown;
   readonly error?: Problem;
-  readonly usage?: { readonly tokens: number; readonly cost?: number };
 }
 
 interface Problem {

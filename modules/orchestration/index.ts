@@ -123,6 +123,13 @@ export default defineModule<Runs>({
         };
       },
     }),
+    "orchestration:generate": command({
+      description: "Asks a model at the expense of a run, for an agent that works for it. The module of the agents alone may use it.",
+      input: z.strictObject({ run_id: runId, request: z.looseObject({ model: z.string() }).describe("as model:generate takes it") }),
+      output: z.looseObject({}).describe("as model:generate replies"),
+      deadline: 3600,
+      handle: async ({ run_id, request }, call) => ({ ...(await call.state.generate(run_id, request, call)) }),
+    }),
     "orchestration:explain": command({
       description: "Reads a pattern and tells its statements, judgement points, events, and the capabilities it needs.",
       reads: true,

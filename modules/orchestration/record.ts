@@ -52,6 +52,15 @@ export interface ResumedEntry {
   readonly at: string;
 }
 
+/** What an agent that works for the run took for an answer. */
+export interface ChargedEntry {
+  readonly type: "charged";
+  readonly at: string;
+  readonly agent_id?: string;
+  readonly tokens: number;
+  readonly cost: number;
+}
+
 export interface EndedEntry extends Partial<Recorded> {
   readonly type: "ended";
   readonly at: string;
@@ -65,7 +74,7 @@ export interface EndedEntry extends Partial<Recorded> {
   readonly unverified?: UnverifiedClaim[];
 }
 
-export type RunEntry = StartedEntry | StepsEntry | TakenEntry | PausedEntry | ResumedEntry | EndedEntry;
+export type RunEntry = StartedEntry | StepsEntry | TakenEntry | PausedEntry | ResumedEntry | ChargedEntry | EndedEntry;
 
 /** What the journal so far comes to. */
 export interface Played {
@@ -81,6 +90,10 @@ export function playedOf(entries: readonly RunEntry[]): Played {
   for (const entry of entries) {
     if (entry.type === "paused") isPaused = true;
     if (entry.type === "resumed") isPaused = false;
+    if (entry.type === "charged") {
+      usage.tokens += entry.tokens;
+      usage.cost += entry.cost;
+    }
     if (entry.type !== "steps" && entry.type !== "paused") continue;
     usage.milliseconds = entry.elapsed;
     const { results = [], intents = [] } = entry;

@@ -15,7 +15,7 @@ import { limitExceeded } from "./interpreter/limits.ts";
 import type { Doing } from "./interpreter/steps.ts";
 import type { Journals } from "./journals.ts";
 import type { Pattern } from "./pattern.ts";
-import { type EndedEntry, playedOf, type RunEntry, type StartedEntry } from "./record.ts";
+import { type ChargedEntry, type EndedEntry, playedOf, type RunEntry, type StartedEntry } from "./record.ts";
 import type { DoingNow, Usage } from "./schema.ts";
 import { openClaims } from "./thinking/claims.ts";
 import { withJudge } from "./thinking/judge.ts";
@@ -57,6 +57,8 @@ export interface RunHandle {
   stop(reason: Cancelled | Suspended | RunLost): void;
   /** No step begins from now on; those under way, but for waits, go on to their end. */
   pause(): void;
+  /** Puts down what an agent that works for the run took. */
+  note(charge: Pick<ChargedEntry, "agent_id" | "tokens" | "cost">): Promise<void>;
   readonly isPausing: boolean;
   readonly isAtRest: boolean;
   readonly rest: Promise<Rest>;
@@ -219,6 +221,10 @@ export function playRun({
     doing: activity.now,
     stop: (reason) => abort.abort(reason),
     pause: () => pausing.abort(new Paused()),
+    note: (charge) =>
+      journal.enter({ type: "charged", at: new Date().toISOString(), ...charge } satisfies ChargedEntry).catch((error: unknown) => {
+        context.log.warn({ run: started.run_id, error, ...charge }, "what an agent took is not in the journal of its run");
+      }),
     get isPausing() {
       return pausing.signal.aborted;
     },

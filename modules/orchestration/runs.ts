@@ -3,11 +3,12 @@ import type { ModuleContext } from "../../daemon/module.ts";
 import { RunCatalogue } from "./catalogue.ts";
 import { type Control, createControl } from "./control.ts";
 import { openJournals } from "./journals.ts";
+import { createPaying, type Paying } from "./paying.ts";
 import { openPlaying } from "./playing.ts";
 import type { RunEntry } from "./record.ts";
 import { createStarting, type Starting } from "./starting.ts";
 
-export interface Runs extends Starting, Control, AsyncDisposable {
+export interface Runs extends Starting, Control, Paying, AsyncDisposable {
   readonly catalogue: Pick<RunCatalogue, "list">;
   /** With references in place of large contents. @throws CodedError RUN_NOT_FOUND */
   journal(run: string): Promise<RunEntry[]>;
@@ -23,6 +24,7 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
   return {
     ...createStarting({ context, journals, playing }),
     ...createControl({ context, journals, catalogue, playing }),
+    ...createPaying({ context, playing }),
     catalogue,
     async journal(run) {
       const found = playing.find(run);

@@ -76,6 +76,8 @@ export interface Journal {
   /** Resolves when no result is pending that a replay might not get again. */
   settle(): Promise<void>;
   flush(): Promise<void>;
+  /** Appends an entry that tells of no step; nothing after the journal was closed. */
+  enter(entry: object): Promise<void>;
   /** Appends an entry after which the run is not played, with all results before it. @returns its index */
   close(entry: object): Promise<number>;
 }
@@ -119,6 +121,7 @@ export function createJournal(options: JournalOptions): Journal {
   let settled: Promise<void> = Promise.resolve();
   let last: Promise<void> = settled;
   let scheduled: Promise<void> | undefined;
+  let isClosed = false;
   let failure: { readonly error: unknown } | undefined;
 
   function add(record: { readonly result: StepResult } | { readonly intent: Intent }): void {
@@ -196,7 +199,9 @@ export function createJournal(options: JournalOptions): Journal {
       await settled;
     },
     flush,
+    enter: (entry) => (isClosed ? Promise.resolve() : after(() => write(entry))),
     async close(entry) {
+      isClosed = true;
       await after(async () => {
         await writeWhile(() => pendingLength > entryLength);
         await write({ ...entry, ...take() });
