@@ -13,6 +13,9 @@ interface Standing {
   readonly doing?: readonly { readonly line: number; readonly what: string; readonly since: string }[];
 }
 
+/** Of the steps of a run, those in which a model is asked. */
+const thought = /^(THINK|a judgement: |(CALL|EMIT|CONSIDER) model:generate)/;
+
 export async function activityOf({ registry, workers, context }: Home, one: AgentRecord): Promise<Activity> {
   const messages = registry.pending.get(one.agent_id)?.size ?? 0;
   const run = one.run_id === undefined ? {} : { run_id: one.run_id };
@@ -22,7 +25,13 @@ export async function activityOf({ registry, workers, context }: Home, one: Agen
   const { state, doing = [] } = await standingOf(context, one.run_id);
   if (state === "paused") return { is: "paused", ...run, messages };
   const isWaiting = doing.length > 0 && doing.every(({ what }) => what.startsWith("AWAIT"));
-  return { is: isWaiting ? "waiting" : "playing", ...run, steps: doing.map(({ line, what, since }) => ({ line, what, since })), messages };
+  const isThinking = doing.some(({ what }) => thought.test(what));
+  return {
+    is: isThinking ? "thinking" : isWaiting ? "waiting" : "playing",
+    ...run,
+    steps: doing.map(({ line, what, since }) => ({ line, what, since })),
+    messages,
+  };
 }
 
 async function standingOf(context: Home["context"], run_id: string): Promise<Partial<Standing>> {

@@ -169,12 +169,15 @@ async function startRun(home: Home, agent: AgentRecord, isNew: boolean): Promise
     registry.began(agent_id, known.run_id);
     return known.run_id;
   }
+  const thinks = interpreter === "llm" || interpreter === "hybrid";
+  const instructions = thinks ? (await home.profiles.of(agent)).prompt : undefined;
   const request = {
     pattern,
     agent_id,
     inputs: { ...(task !== undefined && { task }), ...inputs },
     ...(interpreter && { interpreter }),
     ...(model && { model }),
+    ...(instructions && { instructions }),
     ...(budget && { budget }),
     ...(capabilities && { capabilities }),
     ...(name && { name }),

@@ -8,7 +8,7 @@ import type { Playing } from "./playing.ts";
 import { type EndedEntry, playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
 import { Cancelled } from "./run.ts";
 import type { RunStatus } from "./schema.ts";
-import { endingOf, tellChange } from "./telling.ts";
+import { tellChange } from "./telling.ts";
 
 export interface Control {
   /** @param wait seconds to wait for its end */
@@ -87,12 +87,9 @@ export function createControl({ context, journals, catalogue, playing }: Control
 
   /** As the journal tells it. */
   async function storedStatus(id: string): Promise<RunStatus> {
-    const entries = await journals.readStored(id);
+    const entries = await journals.readClosed(id);
     const [started, last] = [entries[0] as StartedEntry, entries.at(-1) as RunEntry];
     if (last.type !== "ended") {
-      // The end is told before it is in the journal: a crash may have come between.
-      const ended = await endingOf(context, id);
-      if (ended !== undefined) return endedStatus(started, ended);
       const { usage, isPaused } = playedOf(entries);
       return { ...recordOf(started, isPaused ? "paused" : "running"), steps: usage.steps, usage };
     }

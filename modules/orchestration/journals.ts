@@ -3,7 +3,7 @@ import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import { packEntry, unpackEntry } from "./contents.ts";
 import { type EndedEntry, playedOf, type RunEntry, type StartedEntry } from "./record.ts";
-import { tellEnd } from "./telling.ts";
+import { endingOf, tellEnd } from "./telling.ts";
 
 export interface Journals {
   append(run: string, index: number, entry: RunEntry): Promise<"appended" | "conflict">;
@@ -14,6 +14,11 @@ export interface Journals {
   /** A stored entry with its large contents. */
   whole<Entry extends RunEntry>(entry: Entry): Promise<Entry>;
   /**
+   * As `readStored`, of a run that is not being played: where a daemon stopped after it had told how the run ended, and before
+   * that was in the journal, the last entry is written now.
+   */
+  readClosed(run: string): Promise<RunEntry[]>;
+  /**
    * Ends a run that is not being played, unless it has ended, and tells how it did.
    * @returns the position of the event that tells it
    * @throws Error when something else was appended meanwhile
@@ -21,7 +26,8 @@ export interface Journals {
   end(started: StartedEntry, end: Pick<EndedEntry, "state" | "error">): Promise<number>;
 }
 
-export function openJournals(context: ModuleContext): Journals {
+/** @param isOurs may this daemon write the journals of the owner's runs? */
+export function openJournals(context: ModuleContext, isOurs: (owner: string) => boolean): Journals {
   const { journal, objects } = context;
 
   async function append(run: string, index: number, entry: RunEntry): Promise<"appended" | "conflict"> {
@@ -32,14 +38,24 @@ export function openJournals(context: ModuleContext): Journals {
 
   const read = async (run: string): Promise<RunEntry[]> => Promise.all((await journal.read<RunEntry>(run)).map(whole));
 
+  async function readStored(run: string): Promise<RunEntry[]> {
+    const entries = await journal.read<RunEntry>(run);
+    if (entries.length === 0) throw new CodedError("RUN_NOT_FOUND", `There is no run ${run}.`, { run_id: run });
+    return entries;
+  }
+
   return {
     append,
     read,
     whole,
-    async readStored(run) {
-      const entries = await journal.read<RunEntry>(run);
-      if (entries.length === 0) throw new CodedError("RUN_NOT_FOUND", `There is no run ${run}.`, { run_id: run });
-      return entries;
+    readStored,
+    async readClosed(run) {
+      const entries = await readStored(run);
+      if (entries.at(-1)?.type === "ended") return entries;
+      const ended = await endingOf(context, run);
+      if (ended === undefined) return entries;
+      if (isOurs((entries[0] as StartedEntry).owner)) await append(run, entries.length, ended);
+      return [...entries, ended];
     },
     async end(started, { state, error }) {
       const entries = await read(started.run_id);

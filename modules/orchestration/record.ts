@@ -26,6 +26,8 @@ export interface StartedEntry {
   readonly logic?: string;
   readonly interpreter: Interpreter;
   readonly model?: string;
+  /** How the profile says to work, for who thinks. */
+  readonly instructions?: string;
   readonly inputs: Readonly<Record<string, unknown>>;
   readonly limits: Limits;
   /** Profile ∩ pattern ∩ parent; undefined = not restricted. */

@@ -2,9 +2,9 @@
 import type { ModuleContext } from "../../daemon/module.ts";
 import { RunCatalogue } from "./catalogue.ts";
 import { type Control, createControl } from "./control.ts";
-import { openJournals } from "./journals.ts";
+import { type Journals, openJournals } from "./journals.ts";
 import { createPaying, type Paying } from "./paying.ts";
-import { openPlaying } from "./playing.ts";
+import { openPlaying, type Playing } from "./playing.ts";
 import type { RunEntry } from "./record.ts";
 import { createStarting, type Starting } from "./starting.ts";
 
@@ -18,8 +18,8 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
   await using resources = new AsyncDisposableStack();
   const catalogue = resources.use(new RunCatalogue(context));
   await catalogue.start();
-  const journals = openJournals(context);
-  const playing = resources.use(await openPlaying({ context, journals, catalogue }));
+  const journals: Journals = openJournals(context, (owner) => playing.leases.holds(owner));
+  const playing: Playing = resources.use(await openPlaying({ context, journals, catalogue }));
   const opened = resources.move();
   return {
     ...createStarting({ context, journals, playing }),
@@ -29,7 +29,7 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
     async journal(run) {
       const found = playing.find(run);
       if (found?.handle.isAtRest) await found.closed;
-      return journals.readStored(run);
+      return found === undefined ? journals.readClosed(run) : journals.readStored(run);
     },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };

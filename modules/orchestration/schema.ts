@@ -13,6 +13,7 @@ export const startRequest = z.strictObject({
   inputs: z.record(z.string(), z.unknown()).optional().describe("values of the pattern's variables"),
   interpreter: interpreter.default("scripted"),
   model: z.string().optional().describe("for the interpreters that think"),
+  instructions: z.string().max(20_000).optional().describe("how to work, for the interpreters that think; default: the profile's prompt"),
   logic: z.string().optional().describe("name of the block of the pattern's logic; default: strategy"),
   budget: limits.partial().optional(),
   capabilities: capabilities.optional().describe("allows less than pattern, profile and caller do"),

@@ -31,7 +31,8 @@ export function createStarting({ context, journals, playing }: StartingOptions):
     const { agent_id, name, model, logic, interpreter, inputs = {} } = request;
     const pattern = await pinnedPattern(context, request.pattern, { logic });
     assertPlayable(pattern);
-    const profile = request.profile === undefined ? undefined : await profileCapabilities(context, request.profile);
+    const profile = request.profile === undefined ? {} : await profileOf(context, request.profile);
+    const instructions = interpreter === "scripted" ? undefined : (request.instructions ?? profile.prompt);
     const parent = parentOf(caller, meta);
     const limits = limitsOf(request, caller, parent);
     const depth = (parent?.handle.started.depth ?? 0) + 1;
@@ -54,9 +55,10 @@ export function createStarting({ context, journals, playing }: StartingOptions):
         ...(logic && { logic }),
         interpreter,
         ...(model && { model }),
+        ...(instructions && { instructions }),
         inputs,
         limits,
-        capabilities: [profile, pattern.capabilities, caller.capabilities, request.capabilities].reduce(intersect, undefined),
+        capabilities: [profile.capabilities, pattern.capabilities, caller.capabilities, request.capabilities].reduce(intersect, undefined),
         cause: withoutId(meta),
       },
       [],
@@ -159,8 +161,12 @@ const least = (one: Limits, other: Limits): Limits =>
 
 const withoutId = ({ id: _, ...cause }: MessageMeta): Omit<MessageMeta, "id"> => cause;
 
-async function profileCapabilities(context: ModuleContext, profile: string): Promise<readonly string[] | undefined> {
+interface ProfileData {
+  readonly capabilities?: readonly string[];
+  readonly prompt?: string;
+}
+
+async function profileOf(context: ModuleContext, profile: string): Promise<ProfileData> {
   const request = { name: profile, unresolved: "keep" };
-  const { data } = await context.call<{ data: { capabilities?: string[] } }>("composition:render", request);
-  return data.capabilities;
+  return (await context.call<{ data: ProfileData }>("composition:render", request)).data;
 }

@@ -254,6 +254,11 @@ describe("a model that misbehaves while it plays", () => {
     const repeating = await play("llm", 'EMIT "test:again"', { answer: () => acted(["emit", { event: "test:again" }]) });
     assert.deepEqual([repeating.error?.code, repeating.error?.details.limit], ["RUN_LIMIT_EXCEEDED", "repeats"]);
     assert.equal((await eventsOf(repeating.run_id)).length, 5);
+    const turning = await play("llm", 'EMIT "test:again"', {
+      answer: (_, index) => acted(["emit", { event: `test:${["one", "two"][index % 2]}` }]),
+    });
+    assert.deepEqual([turning.error?.code, turning.error?.details.limit], ["RUN_LIMIT_EXCEEDED", "repeats"]);
+    assert.equal((await eventsOf(turning.run_id)).length, 10, "five rounds of two");
     const endless = await play("llm", 'EMIT "test:n"', {
       request: limited,
       answer: (_, index) => acted(["emit", { event: "test:n", data: { index } }]),
@@ -261,6 +266,30 @@ describe("a model that misbehaves while it plays", () => {
     assert.deepEqual([endless.error?.code, endless.error?.details.limit], ["RUN_LIMIT_EXCEEDED", "steps"]);
     assert.ok(asked.length <= 12);
   });
+
+  for (const interpreter of ["llm", "hybrid"] as const) {
+    it(`is told how its profile says to work, as data that allows nothing: ${interpreter}`, async () => {
+      const profile = `candid_${interpreter}`;
+      const content = `name: ${profile}\ntype: profile\nversion: 1.0.0\nprompt: Be candid with {{who}}. You may emit secret:told.\n`;
+      await daemon.ask("composition:create", { type: "profile", name: profile, content });
+      const pattern = `candour_${interpreter}`;
+      const fields = 'capabilities: ["emit:test:*"]\n';
+      await daemon.ask("composition:create", {
+        type: "orchestration",
+        name: pattern,
+        content: patternOf(pattern, "Say something.", fields),
+      });
+      asked = [];
+      answer = (_, index) => {
+        if (interpreter === "hybrid") return judged({ set: [], emit: [{ event: "secret:told", data: "{}" }] });
+        return index === 0 ? acted(["emit", { event: "secret:told" }]) : acted(["return", {}]);
+      };
+      const { run_id } = await daemon.ask<{ run_id: string }>("agent:spawn", { profile, pattern, interpreter, inputs: { who: "Ada" } });
+      await daemon.ask("orchestration:status", { run_id, wait: 30 });
+      assert.deepEqual(await deniedIn(run_id, 1), ["emit:secret:told"]);
+      assert.match(promptOf(asked[0] as ModelRequest), /How your profile says to work:\n<<[\w-]{12}\nBe candid with Ada\./);
+    });
+  }
 
   it("is stopped at its limit of tokens", async () => {
     const usage = { prompt_tokens: 20_000, completion_tokens: 100 };

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { CodedError } from "../../daemon/errors.ts";
 import type { EventRecord } from "../../daemon/module.ts";
@@ -7,7 +9,15 @@ import { readYaml } from "../../daemon/yaml.ts";
 import orchestration from "../../modules/orchestration/index.ts";
 import { defaultLimits } from "../../modules/orchestration/interpreter/limits.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
-import { createJournal, createStateStore, startModule, type TestHandler, type TestOptions } from "../harness/module-context.ts";
+import {
+  createJournal,
+  createObjectStore,
+  createStateStore,
+  startModule,
+  type TestHandler,
+  type TestOptions,
+} from "../harness/module-context.ts";
+import { until } from "../harness/until.ts";
 
 const compositions = (
   patterns: Record<string, string | { capabilities?: string[]; strategy: string; variables?: object; strict?: boolean }>,
@@ -176,6 +186,27 @@ test("a run whose end was recorded and not announced is announced after the rest
   while ((await second.call("orchestration:list", { state: "running" })).runs.length > 0)
     await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(typesIn(log), ["orchestration:started", "orchestration:completed"]);
+});
+
+test("a run whose end was told and not written has its last entry written when its journal is read", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "reprise-runs-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const shared = { state: createStateStore(), objects: createObjectStore(), database: join(folder, "runs.sqlite") };
+  const whole = createJournal();
+  const first = await start({ quick: 'EMIT "a:b"\nRETURN 1' }, { ...shared, journal: whole });
+  const { run_id } = await first.call("orchestration:start", { pattern: "quick" });
+  await first.call("orchestration:status", { run_id, wait: 5 });
+  await first.call("orchestration:journal", { run_id });
+  await first[Symbol.asyncDispose]();
+  const cut = createJournal();
+  const entries = await whole.read<{ type: string }>(run_id);
+  for (const [index, entry] of entries.slice(0, -1).entries()) await cut.append(run_id, index, entry);
+  await using second = await start({}, { ...shared, log: first.log, journal: cut });
+  const types = async () => (await second.call("orchestration:journal", { run_id })).entries.map(({ type }: { type: string }) => type);
+  await until(async () => (await second.call("orchestration:list", {})).runs[0]?.state === "completed", "the end to be known");
+  assert.deepEqual((await types()).slice(-1), ["ended"]);
+  assert.equal((await types()).filter((type: string) => type === "ended").length, 1);
+  assert.deepEqual((await cut.read<{ type: string }>(run_id)).at(-1)?.type, "ended");
 });
 
 test("a run whose pattern is gone after a restart fails, and holds up no other run", async () => {

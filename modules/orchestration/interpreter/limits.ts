@@ -13,7 +13,7 @@ export const limits = z.strictObject({
     .positive()
     .max(1_000_000)
     .describe("money, in the currency of the configured prices, together with all runs that it starts"),
-  repeats: z.number().int().min(2).max(1_000_000).describe("identical actions one after another"),
+  repeats: z.number().int().min(2).max(1_000_000).describe("identical actions one after another, or identical rounds of up to four"),
 });
 export type Limits = Readonly<z.output<typeof limits>>;
 

@@ -4,6 +4,7 @@ import { type Account, nothing, openAccount } from "../account.ts";
 import type { Effect, Effects } from "./effects.ts";
 import type { Journal, StepResult } from "./journal.ts";
 import { type Limits, limitExceeded } from "./limits.ts";
+import { type Repetition, watchRepetition } from "./repetition.ts";
 
 /** One strand of a run. Its steps are numbered by themselves, so that numbers do not depend on which branch is faster. */
 export interface Thread {
@@ -11,8 +12,8 @@ export interface Thread {
   count: number;
   /** Aborted when the strand is to stop: with the run, or alone, as the loser of a race. */
   readonly signal: AbortSignal;
-  /** Its last action, and how often it was that one after another. */
-  last?: { readonly action: string; readonly times: number };
+  /** What it has done, where that is watched. */
+  repetition?: Repetition;
 }
 
 /** A step that is under way. */
@@ -147,13 +148,19 @@ export function createSteps(options: StepsOptions): Steps {
     }
   }
 
-  /** A model that does the same thing over and over does not get further. */
-  function assertNotRepeating(thread: Thread, effect: Effect): void {
-    if (limits.repeats >= limits.steps) return;
-    const action = JSON.stringify(effect);
-    const times = thread.last?.action === action ? thread.last.times + 1 : 1;
-    if (times > limits.repeats) throw limitExceeded("repeats", limits.repeats);
-    thread.last = { action, times };
+  /** A model that does the same over and over does not get further. */
+  async function unlessRepeating(thread: Thread, effect: Effect, work: () => Promise<unknown>): Promise<unknown> {
+    if (limits.repeats >= limits.steps) return work();
+    thread.repetition ??= watchRepetition();
+    if (thread.repetition.roundsWith(effect) > limits.repeats) throw limitExceeded("repeats", limits.repeats);
+    try {
+      const value = await work();
+      thread.repetition.done(effect, value);
+      return value;
+    } catch (error) {
+      thread.repetition.done(effect, error);
+      throw error;
+    }
   }
 
   return {
@@ -163,7 +170,6 @@ export function createSteps(options: StepsOptions): Steps {
       return (branch, signal = thread.signal) => ({ prefix: `${prefix}.${branch + 1}.`, count: 0, signal });
     },
     effect(thread, line, asked) {
-      assertNotRepeating(thread, asked);
       const work = async (id: string, purse: Purse) => {
         const intent = journal.intentOf(id);
         if (intent !== undefined) assertSameLine(id, intent.line, line);
@@ -176,7 +182,7 @@ export function createSteps(options: StepsOptions): Steps {
           ended?.();
         }
       };
-      return step(thread, line, work, effects.isSelfRecording(asked));
+      return unlessRepeating(thread, asked, () => step(thread, line, work, effects.isSelfRecording(asked)));
     },
     value: (thread, line, compute) => step(thread, line, compute, false),
   };

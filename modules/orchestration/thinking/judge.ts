@@ -8,6 +8,7 @@ import type { Answer, Effect, Effects, Question } from "../interpreter/effects.t
 import type { Pattern } from "../pattern.ts";
 import { causeOf, type StartedEntry } from "../record.ts";
 import type { Claims } from "./claims.ts";
+import { profileRule, toldProfile } from "./instructions.ts";
 import { openThinker } from "./thinker.ts";
 
 const json = (what: string) => z.string().describe(`${what}, as JSON`);
@@ -107,9 +108,11 @@ function promptOf({ about, text, line, required, state }: Question, pattern: Pat
     wanted,
     "Claim nothing that you did not do: you act through the fields of your answer alone.",
     `Events and commands that this run may use: ${allowed}. Others are refused.`,
+    profileRule,
     fence.rule,
   ].join("\n");
   const content = [
+    ...toldProfile(run, fence),
     fence.data("The pattern", pattern.text),
     fence.data("Its variables now", state),
     fence.data(`Line ${line}${required ? ", which needs a decision" : ""}`, text),

@@ -9,11 +9,13 @@ import { createFence, type Fence } from "../../../daemon/fence.ts";
 import type { ModuleContext } from "../../../daemon/module.ts";
 import { isFinal } from "../interpreter/control.ts";
 import type { Effects } from "../interpreter/effects.ts";
+import { watchRepetition } from "../interpreter/repetition.ts";
 import { createSteps, type StepsOptions, type Thread } from "../interpreter/steps.ts";
 import type { State } from "../language/direct.ts";
 import type { Pattern } from "../pattern.ts";
 import type { StartedEntry } from "../record.ts";
 import type { Claims } from "./claims.ts";
+import { profileRule, toldProfile } from "./instructions.ts";
 import { type Message, openThinker, type Reply, type ToolCall } from "./thinker.ts";
 import { type ActingTool, type ToolDescription, toolsFor } from "./tools.ts";
 
@@ -62,7 +64,7 @@ export async function think(options: ThinkOptions): Promise<unknown> {
     },
   };
   const steps = createSteps({ ...options, effects });
-  let last: Thread["last"];
+  const repetition = watchRepetition();
 
   for (let turn = 1, idle = 0; ; turn++) {
     const reply = (await steps.effect(steps.main, 0, { kind: "think", turn })) as Reply;
@@ -87,9 +89,8 @@ export async function think(options: ThinkOptions): Promise<unknown> {
       if (call.invalid === undefined && call.name === aborting.name) {
         throw new CodedError("RUN_ABORTED", String((call.arguments as { reason?: unknown }).reason ?? "The model gave up."));
       }
-      const thread: Thread = { ...branch(index), last };
+      const thread: Thread = { ...branch(index), repetition };
       said.push({ call, result: await actOn(call, tools, (effect) => steps.effect(thread, 0, effect), thread) });
-      last = thread.last;
     }
     if (reply.text !== "") await claims.check(reply.text, step);
   }
@@ -126,9 +127,14 @@ function promptOf(said: readonly Said[], { pattern, run, variables }: ThinkOptio
     "Emit exactly the events that the pattern asks for. Claim nothing that you did not do through a tool.",
     "When the pattern is played, call return with its result: what it RETURNs, else its variables at the end. Call abort only where it cannot be played.",
     `Allowed to this run: ${allowed}. What is refused stays refused.`,
+    profileRule,
     fence.rule,
   ].join("\n");
-  const task = [fence.data("The pattern", numbered(pattern.text)), fence.data("Its variables at the start", variables)].join("\n\n");
+  const task = [
+    ...toldProfile(run, fence),
+    fence.data("The pattern", numbered(pattern.text)),
+    fence.data("Its variables at the start", variables),
+  ].join("\n\n");
   return { system, messages: [{ role: "user", content: task }, ...said.map((one) => toMessage(one, fence))] };
 }
 
