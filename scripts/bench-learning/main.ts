@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { type Goal, type Measures, type Problem, Unavailable } from "./problem.ts";
 import { ktoFromLog } from "./problems/kto.ts";
 import { offPolicy } from "./problems/off-policy.ts";
+import { poisoned } from "./problems/poisoned.ts";
 import { promotions } from "./problems/promotions.ts";
 import { routing, routingWithCost } from "./problems/routing.ts";
 import { sequential } from "./problems/sequential.ts";
@@ -22,7 +23,7 @@ interface Result {
   readonly met?: boolean;
 }
 
-const problems: readonly Problem[] = [routing, routingWithCost, ...synthetic, offPolicy, promotions, ktoFromLog, sequential];
+const problems: readonly Problem[] = [routing, routingWithCost, ...synthetic, offPolicy, promotions, poisoned, ktoFromLog, sequential];
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { seeds: { type: "string" } } });
 const seeds = values.seeds === undefined ? undefined : Number(values.seeds);

@@ -137,6 +137,27 @@ describe("a promotion", () => {
     assert.equal((await listed(policy)).serving, "best_so_far");
   });
 
+  it("is not to be had by outcomes that are forged, repeated, flipped or extreme", async () => {
+    await using policy = await start({ settings: { baseline: "best_so_far", learn: [] } });
+    const as = (id: string) => ({ caller: { kind: "agent", id } as const });
+    for (let round = 0; round < 1_200; round++) {
+      const time = contexts[round % 3] ?? "";
+      const asker = as(round % 20 === 0 ? "liar" : "honest");
+      const { decision_id, choice } = await policy.call("policy:select", { slot, context: { time }, candidates }, asker);
+      const reward = choice === best[time] ? 1 : 0;
+      const forged = { decision_id, reward: reward === 1 ? -1e9 : 1e9 };
+      await assert.rejects(policy.call("policy:outcome", forged, as("stranger")), failsWith("OUTCOME_FOREIGN"));
+      // A liar has its own choices alone to lie about, and each of its lies weighs no more than 1.
+      await policy.call("policy:outcome", asker.caller.id === "liar" ? forged : { decision_id, reward }, asker);
+      assert.deepEqual(await policy.call("policy:outcome", forged, asker), { joined: false });
+    }
+    const recorded = told(policy, "policy:outcome_recorded").map(({ reward }) => reward as number);
+    assert.equal(recorded.length, 1_200);
+    assert.ok(recorded.every((reward) => Math.abs(reward) <= 1));
+    await assert.rejects(policy.call("policy:promote", { slot, policy: "uniform" }), failsWith("PROMOTION_REFUSED"));
+    assert.equal((await listed(policy)).serving, "best_so_far");
+  });
+
   it("comes by itself to what is followed in the shadow, and not while the slot is frozen", async () => {
     await using policy = await start({ settings: { baseline: "uniform", learn: ["linucb"] } });
     await policy.call("policy:freeze", { slot });
