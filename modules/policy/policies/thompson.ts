@@ -2,7 +2,7 @@ import { bestOdds } from "../linear/best-odds.ts";
 import { linearPolicy } from "../linear/policy.ts";
 
 /** Wider than the model says: what it leaves out, it does not know that it does not know. By measurement (bench:learning). */
-const widening = 1.25;
+const widening = 1.35;
 
 /**
  * Thompson sampling (Thompson 1933; linear: Agrawal and Goyal 2013) on a Bayesian linear model: each candidate is drawn as
