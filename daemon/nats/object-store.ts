@@ -1,15 +1,17 @@
 /** A module's large contents: one NATS object bucket, each object named by the SHA-256 of its bytes. */
 import { createHash } from "node:crypto";
-import type { JetStreamClient } from "@nats-io/jetstream";
-import { type ObjectStore as Bucket, type ObjectResult, Objm } from "@nats-io/obj";
+import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import { type ObjectStore as Bucket, Objm } from "@nats-io/obj";
 import type { ObjectStore } from "../module.ts";
+import { readStored } from "./stored-messages.ts";
 
-/** Milliseconds after which an object of which a part is missing is given up: the server waits for it for ever. */
-const readTime = 10_000;
+const partsAtOnce = 64;
+const bytesAtOnce = 8 * 1024 * 1024;
 
 /** The bucket is made at first use. An object whose bytes do not have its hash does not exist. */
 export function openObjectStore(client: JetStreamClient, bucket: string): ObjectStore {
   let opened: Promise<Bucket> | undefined;
+  let manager: Promise<JetStreamManager> | undefined;
   const store = () => {
     opened ??= new Objm(client).create(bucket).catch((error: unknown) => {
       opened = undefined;
@@ -19,10 +21,11 @@ export function openObjectStore(client: JetStreamClient, bucket: string): Object
   };
 
   async function get(sha256: string): Promise<Uint8Array | undefined> {
-    const found = await (await store()).get(sha256);
-    if (found === null) return undefined;
-    const bytes = await readAll(found);
-    return bytes !== undefined && hashOf(bytes) === sha256 ? bytes : undefined;
+    const info = await (await store()).info(sha256);
+    if (info === null || info.deleted) return undefined;
+    manager ??= client.jetstreamManager(false);
+    const bytes = await readParts(await manager, `OBJ_${bucket}`, `$O.${bucket}.C.${info.nuid}`, info.size);
+    return hashOf(bytes) === sha256 ? bytes : undefined;
   }
 
   return {
@@ -40,22 +43,23 @@ export function openObjectStore(client: JetStreamClient, bucket: string): Object
   };
 }
 
-/** @returns what could be read, which need not be all; undefined when the parts do not fit together */
-async function readAll({ data, error }: ObjectResult): Promise<Uint8Array | undefined> {
-  error.catch(() => {}); // the reader below meets it too
-  const reader = data.getReader();
-  const overdue = setTimeout(() => void reader.cancel(), readTime);
+/**
+ * Without the library's reader, which leaves a consumer behind for five minutes each time.
+ * @returns what there is, which need not be all
+ */
+async function readParts(manager: JetStreamManager, stream: string, subject: string, size: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
-  try {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) parts.push(part.value);
-    return Buffer.concat(parts);
-  } catch (problem) {
-    // What goes wrong with NATS has an error class of its own there; damage is reported as a plain Error.
-    if (problem instanceof Error && problem.constructor === Error) return undefined;
-    throw problem;
-  } finally {
-    clearTimeout(overdue);
+  for (let seq = 1, length = 0; length < size; ) {
+    const read = await readStored(manager, stream, { seq, subject, count: partsAtOnce, bytes: bytesAtOnce });
+    const last = read.at(-1);
+    if (last === undefined) break;
+    for (const { data } of read) {
+      parts.push(data);
+      length += data.length;
+    }
+    seq = last.seq + 1;
   }
+  return Buffer.concat(parts);
 }
 
 const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

@@ -15,6 +15,7 @@ describe("the store of large contents", () => {
       assert.equal(sha256, hashOf(bytes));
       assert.deepEqual(Buffer.from((await objects.get(sha256)) ?? "missing"), Buffer.from(bytes));
       const { state } = await test.manager.streams.info("OBJ_large");
+      assert.equal(state.consumer_count, 0, "reading leaves nothing behind");
       await objects.put(bytes);
       assert.equal((await test.manager.streams.info("OBJ_large")).state.last_seq, state.last_seq);
     }
