@@ -179,7 +179,7 @@ export async function during<Result>(at: Place, kind: "step" | "block", work: (t
     if (noted === undefined) break;
     await takeUp(await listeners.inbox.expect(noted.listener, noted.number));
   }
-  
+  if (journal.resultOf(kind === "step" ? point : `${point}!end`) !== undefined) return work(thread);
 
   const stop = new AbortController();
   const guarded = { ...thread, signal: AbortSignal.any([thread.signal, stop.signal]) };
