@@ -3,9 +3,18 @@ import { z } from "zod";
 import { rewardDefinition } from "./reward.ts";
 
 export const slotName = z.string().min(1).max(128).describe("what is chosen: a name of the user's");
+/** Of the texts of a context: a prompt fits in, and every event stays far below what the log takes. */
+const longestText = 8_192;
+const longestTexts = 32_768;
+
 export const contextFeatures = z
-  .record(z.string().max(64), z.union([z.string().max(256), z.number(), z.boolean(), z.null()]))
-  .refine((context) => Object.keys(context).length <= 32, "at most 32 keys");
+  .record(z.string().max(64), z.union([z.string().max(longestText), z.number(), z.boolean(), z.null()]))
+  .refine((context) => Object.keys(context).length <= 32, "at most 32 keys")
+  .refine(
+    (context) =>
+      Object.values(context).reduce<number>((sum, value) => sum + (typeof value === "string" ? value.length : 0), 0) <= longestTexts,
+    `at most ${longestTexts} characters in all`,
+  );
 export const candidate = z.object({ id: z.string().min(1).max(128), features: z.record(z.string(), z.unknown()).optional() });
 
 export const episode = z.strictObject({

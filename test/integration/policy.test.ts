@@ -147,6 +147,17 @@ describe("policy:select", () => {
     }
     await assert.rejects(policy.call("policy:select", { slot: "s", candidates, policy: "oracle" }), failsWith("POLICY_UNKNOWN"));
   });
+
+  it("takes whole prompts as context, and refuses what is longer", async () => {
+    await using policy = await start();
+    const prompt = "which of these is right ".repeat(341);
+    assert.ok(prompt.length > 8_000);
+    await policy.call("policy:select", { slot: "s", candidates, context: { prompt } });
+    const inAll = Object.fromEntries(["a", "b", "c", "d", "e"].map((key) => [key, prompt]));
+    for (const context of [{ prompt: prompt.padEnd(8_193, "?") }, inAll]) {
+      await assert.rejects(policy.call("policy:select", { slot: "s", candidates, context }), failsWith("REQUEST_INVALID"));
+    }
+  });
 });
 
 describe("policy:outcome", () => {
