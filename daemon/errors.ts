@@ -105,6 +105,11 @@ export const errorTable = {
     meaning: "The hash is not that of the action: what was shown, or approved, is another.",
   },
   RUN_NOT_FOUND: { status: 404, retryable: false, meaning: "No run has this id." },
+  RUN_ELSEWHERE: {
+    status: 409,
+    retryable: true,
+    meaning: "Another daemon on this server plays the run; details.owner names it. Repeated, the request may reach that one.",
+  },
   RUN_LIMIT_EXCEEDED: { status: 429, retryable: false, meaning: "A run or agent reached one of its limits; details.limit names it." },
   RUN_ABORTED: { status: 422, retryable: false, meaning: "The pattern gave up with ABORT; the message is its reason." },
   RUN_DIVERGED: {

@@ -44,7 +44,12 @@ export function createControl({ context, journals, catalogue, playing }: Control
       await playing.recovered(id);
     }
     const run = playing.find(id);
-    if (run === undefined) return storedStatus(id);
+    if (run === undefined) {
+      const stored = await storedStatus(id);
+      if (left() <= 0 || stored.state !== "running" || !isElsewhere(stored)) return stored;
+      await playing.ended(id, AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(left() * 1000))])).catch(() => {}); // then as it is now
+      return storedStatus(id);
+    }
     if (run.told?.kind === "ended") return endedStatus(run.handle.started, run.told.entry);
     const { handle } = run;
     const usage = handle.usage();
@@ -58,6 +63,7 @@ export function createControl({ context, journals, catalogue, playing }: Control
     run?.handle.stop(new Cancelled());
     if (run !== undefined) return status(id, patience, signal);
     const now = await status(id, 0, signal);
+    assertHere(now);
     if (now.state !== "paused") return now;
     const started = (await journals.read(id))[0] as StartedEntry;
     catalogue.told(await journals.end(started, { state: "cancelled" }));
@@ -66,16 +72,27 @@ export function createControl({ context, journals, catalogue, playing }: Control
 
   async function pause(id: string, signal: AbortSignal): Promise<RunStatus> {
     await within(patience, playing.recovered(id), signal);
-    playing.find(id)?.handle.pause();
+    const run = playing.find(id);
+    if (run === undefined) assertHere(await status(id, 0, signal));
+    else run.handle.pause();
     return status(id, patience, signal);
+  }
+
+  /** Does another daemon play it, or keep it paused? */
+  const isElsewhere = ({ run_id, state, owner }: RunStatus) =>
+    (state === "running" || state === "paused") && playing.find(run_id) === undefined && !playing.leases.holds(owner);
+
+  /** @throws CodedError RUN_ELSEWHERE */
+  function assertHere(run: RunStatus): void {
+    if (!isElsewhere(run)) return;
+    const { run_id, owner } = run;
+    throw new CodedError("RUN_ELSEWHERE", `The run ${run_id} is played by another daemon, ${owner}.`, { run_id, owner });
   }
 
   async function resume(id: string, signal: AbortSignal): Promise<RunStatus> {
     const now = await status(id, 0, signal);
+    assertHere(now);
     if (now.state !== "paused") return now;
-    if (!playing.leases.holds(now.owner)) {
-      throw new CodedError("RUN_NOT_FOUND", `The run ${id} belongs to another daemon.`, { run_id: id, owner: now.owner });
-    }
     const entries = await journals.read(id);
     const resumed = { type: "resumed", at: new Date().toISOString() } as const;
     if ((await journals.append(id, entries.length, resumed)) === "conflict") throw grown(id);

@@ -18,7 +18,7 @@ import type { Pattern } from "./pattern.ts";
 import { causeOf, identityOf, playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
 import { playRun, type Rest, type RunHandle, Suspended } from "./run.ts";
 import type { RunRecord } from "./schema.ts";
-import { beginningOf, tellChange, tellEnd } from "./telling.ts";
+import { beginningOf, endings, tellChange, tellEnd } from "./telling.ts";
 import { openWatch } from "./watch.ts";
 
 export interface OpenRun {
@@ -46,6 +46,8 @@ export interface Playing extends AsyncDisposable {
   ofAgent(agent: string | undefined): OpenRun | undefined;
   /** Resolves when it is known of the run whether it is to be played here. */
   recovered(run: string): Promise<void>;
+  /** Resolves when the log tells the end of a run that another daemon plays. @throws the signal's reason */
+  ended(run: string, signal: AbortSignal): Promise<unknown>;
   /** Tells something, as often as it takes. */
   untilTold(run: string, tell: () => Promise<number>): Promise<void>;
 }
@@ -238,6 +240,13 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
       await known;
       await recovering.get(run);
     },
+    ended: (run, signal) =>
+      watch.waitFor({
+        types: endings,
+        after: catalogue.sinceOf(run) ?? 0,
+        where: ({ data }) => (data as { run_id?: unknown }).run_id === run,
+        signal,
+      }),
     untilTold,
     async [Symbol.asyncDispose]() {
       stopping.abort();

@@ -41,12 +41,11 @@ export async function tellEnd(
   return { seq: told.seq, ended: told.duplicate ? ((await endingOf(context, started.run_id)) ?? ended) : ended };
 }
 
-const endings = ["completed", "failed", "cancelled"] as const;
+export const endings = ["orchestration:completed", "orchestration:failed", "orchestration:cancelled"] as const;
 
 /** The last entry, as the event of the end tells it; undefined when there is no such event. */
 export async function endingOf(context: ModuleContext, run: string): Promise<EndedEntry | undefined> {
-  const types = endings.map((state) => `orchestration:${state}`);
-  const [event] = (await context.events.query({ types, run, limit: 1 })).events;
+  const [event] = (await context.events.query({ types: endings, run, limit: 1 })).events;
   if (event === undefined) return undefined;
   const { result, error, usage, judgements, unverified } = event.data as EndedEntry;
   const state = event.type.slice(event.type.indexOf(":") + 1) as EndedEntry["state"];

@@ -6,12 +6,14 @@ import { z } from "zod";
 import { CodedError, type ErrorBody, type ErrorCode, errorTable } from "../../daemon/errors.ts";
 import { commandsOf, type Module, type ModuleContext } from "../../daemon/module.ts";
 import { projectFolder } from "../../daemon/project.ts";
+import orchestration from "../../modules/orchestration/index.ts";
 import { defaultSpec } from "../../modules/policy/features/spec.ts";
 import { uniform } from "../../modules/policy/policies/uniform.ts";
 import { renderErrorDocs } from "../../scripts/error-docs.ts";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
 import { temporaryFolder } from "../harness/git.ts";
 import { protocols, startModelServer } from "../harness/model-server.ts";
+import { createJournal, createObjectStore, createStateStore, startModule } from "../harness/module-context.ts";
 import { startTestServer } from "../harness/nats-server.ts";
 import { until } from "../harness/until.ts";
 
@@ -325,6 +327,26 @@ test("a run that was stopped in a step ends with STEP_OUTCOME_UNKNOWN, and with 
     assert.equal(error?.code, expected);
     provoked.add(expected);
   }
+});
+
+test("a daemon does not direct a run that another one plays, and says whose it is; a wait ends with the run", async () => {
+  const pinned = { name: "held", type: "orchestration", version: "1.0.0", commit: "c1" };
+  const data = { name: "held", orchestration_logic: { strategy: 'AWAIT "it:came"' } };
+  const shared = { state: createStateStore(), journal: createJournal(), objects: createObjectStore() };
+  const handlers = { "composition:render": () => ({ ...pinned, data }) };
+  await using one = await startModule(orchestration, { ...shared, handlers });
+  await using other = await startModule(orchestration, { ...shared, handlers, log: one.log });
+  const { run_id, owner } = await one.call("orchestration:start", { pattern: "held" });
+  for (const command of ["cancel", "pause", "resume"]) {
+    await assert.rejects(other.call(`orchestration:${command}`, { run_id }), ({ code, details }: CodedError) => {
+      assert.deepEqual([code, details.owner], ["RUN_ELSEWHERE", owner]);
+      return true;
+    });
+  }
+  provoked.add("RUN_ELSEWHERE");
+  const waiting = other.call("orchestration:status", { run_id, wait: 30 });
+  await one.call("orchestration:cancel", { run_id });
+  assert.equal((await waiting).state, "cancelled");
 });
 
 test("a model that is overloaded, refuses or does not fit the schema ends in a code of its own", async (t) => {
