@@ -4,6 +4,7 @@ import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import { type ObjectStore as Bucket, Objm } from "@nats-io/obj";
 import type { ObjectStore } from "../module.ts";
 import { readStored } from "./stored-messages.ts";
+import { objectParts, objectStream } from "./subjects.ts";
 
 const partsAtOnce = 64;
 const bytesAtOnce = 8 * 1024 * 1024;
@@ -24,7 +25,7 @@ export function openObjectStore(client: JetStreamClient, bucket: string): Object
     const info = await (await store()).info(sha256);
     if (info === null || info.deleted) return undefined;
     manager ??= client.jetstreamManager(false);
-    const bytes = await readParts(await manager, `OBJ_${bucket}`, `$O.${bucket}.C.${info.nuid}`, info.size);
+    const bytes = await readParts(await manager, objectStream(bucket), objectParts(bucket, info.nuid), info.size);
     return hashOf(bytes) === sha256 ? bytes : undefined;
   }
 

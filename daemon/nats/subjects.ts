@@ -59,6 +59,10 @@ const streamHeads = ["event.", "run.", "schedule.", "dead."];
 const foreignPrompt = /^agents\.prompt(?:\.[^.*>$\s][^.*>\s]*){3}$/;
 const prefixGrammar = /^[a-z][a-z0-9_-]{0,31}$/;
 
+/** Where NATS keeps the objects of a bucket, and the parts of one of them. */
+export const objectStream = (bucket: string): string => `OBJ_${bucket}`;
+export const objectParts = (bucket: string, object: string): string => `$O.${bucket}.C.${object}`;
+
 /** @throws CodedError NAME_INVALID for an unusable prefix */
 export function subjectsFor(prefix = ""): Subjects {
   if (prefix !== "" && !prefixGrammar.test(prefix)) {
