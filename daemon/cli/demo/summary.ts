@@ -88,11 +88,17 @@ export function renderTable({ learned, fixed, best_possible }: Summary): string 
   return [line(head), widths.map((width) => "-".repeat(width)).join("  "), ...body.map(line), ""].join("\n");
 }
 
-/** One sentence on how the learned choice compares. */
-export function verdict({ learned, fixed }: Summary): string {
+/** One sentence on how the learned choice compares, and how much there was to win. */
+export function verdict({ learned, fixed, best_possible }: Summary): string {
   const [best] = fixed;
   if (best === undefined) return "";
-  const difference = learned.mean_reward - best.mean_reward;
-  const relation = difference >= 0 ? "above" : "below";
-  return `The learned choice's mean reward is ${Math.abs(difference).toFixed(4)} ${relation} that of ${best.choice}, the best fixed choice, which nobody knows beforehand.`;
+  const against = (reward: number) => {
+    const difference = reward - best.mean_reward;
+    const share = best.mean_reward > 0 ? ` (${((100 * Math.abs(difference)) / best.mean_reward).toFixed(1)} %)` : "";
+    return `${Math.abs(difference).toFixed(4)}${share} ${difference >= 0 ? "above" : "below"}`;
+  };
+  return (
+    `The learned choice's mean reward is ${against(learned.mean_reward)} that of ${best.choice}, the best fixed choice, which nobody knows ` +
+    `beforehand; the best choice for each file would be ${against(best_possible.mean_reward)} it.`
+  );
 }
