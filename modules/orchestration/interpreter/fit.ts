@@ -31,7 +31,7 @@ export async function objectOf(fields: Fields, at: Place): Promise<Record<string
   return result;
 }
 
-/** Ids of agents: what SPAWN gave, ids or names of groups, or a list of these. */
+/** Ids of agents: what SPAWN gave, ids, or a list of these. */
 export function agentsIn(value: unknown, line: number): string[] {
   const agents = [value].flat().flatMap((one) => agentIn(one) ?? []);
   if (agents.length === 0 || [value].flat().some((one) => agentIn(one) === undefined)) throw unfit(`Line ${line} needs an agent.`, line);
