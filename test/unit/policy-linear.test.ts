@@ -89,7 +89,13 @@ describe("a saved linear model", () => {
     const { header, vectors } = unpackState<object>(thompson.create(options).save(), "thompson", defaultSpec.version);
     const packed = (figures: unknown, blocks: readonly Float64Array[]) => packState("thompson", defaultSpec.version, figures, blocks);
     assert.doesNotThrow(() => thompson.load(packed(header, vectors), options));
-    for (const forged of [packed({}, vectors), packed(header, []), packed({ ...header, own: [["a", 0.1, 0]] }, vectors)]) {
+    const noiseless = { ...header, noiseVariance: 0 };
+    for (const forged of [
+      packed({}, vectors),
+      packed(noiseless, vectors),
+      packed(header, []),
+      packed({ ...header, own: [["a", 0.1, 0]] }, vectors),
+    ]) {
       assert.throws(() => thompson.load(forged, options), { code: "POLICY_STATE_INVALID" });
     }
   });

@@ -4,7 +4,7 @@
  * is as uncertain as newcomers were found to differ from what that says.
  *
  * Variances of weights are in units of the noise, which is learned too (normal-inverse-gamma, the conjugate prior of both): rewards that
- * vary little are learned from as fast as any, and what was learned while the noise was overestimated needs not be learned again.
+ * vary little are learned from as fast as any, and what was learned while the noise was overestimated need not be learned again.
  */
 import { finalise } from "../features/hash.ts";
 import { type FeatureSpec, type RowLayout, rowLayout } from "../features/spec.ts";
@@ -90,7 +90,9 @@ export function learn(model: LinearModel, row: Float32Array, id: string, reward:
   if (own !== undefined) {
     const context = activeIn(row, layout.candidate);
     if (!own.has(id)) meet(model, (surprise ** 2 - model.noiseVariance * total) / squaredNorm(row, context));
-    const block = own.get(id) ?? createBlock(layout.candidate, Math.min(prior.shared, model.spread / model.noiseVariance), observed);
+    // No wider than the shared weights: these are to learn what all have in common, also where the noise is little.
+    const width = Math.min(prior.shared, model.spread / model.noiseVariance);
+    const block = own.get(id) ?? createBlock(layout.candidate, width, observed);
     refresh(block, observed);
     const named = expectActive(block, row, context, observed);
     surprise -= named.mean;

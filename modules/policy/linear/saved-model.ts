@@ -8,7 +8,7 @@ import { createModel, type LinearModel } from "./model.ts";
 const header = z.object({
   observed: z.int(),
   digest: z.int(),
-  noiseVariance: z.number(),
+  noiseVariance: z.number().positive(),
   spread: z.number(),
   newcomers: z.int(),
   change: z.object({ squared: z.number(), rounds: z.int(), drifts: z.array(z.tuple([z.string(), z.number()])) }),
