@@ -102,6 +102,29 @@ describe("a run", () => {
     assert.equal((await module.call("orchestration:cancel", { run_id: ids[1] })).state, "cancelled");
   });
 
+  it("that is paused in a RACE goes on listening in it after it was resumed", async () => {
+    const strategy = `
+      STATE ticks = 0
+      ON "demo:tick":
+        STATE ticks = ticks + 1
+      RACE:
+        AWAIT "demo:go" AS go
+        AWAIT "demo:stop" AS stop
+      RETURN {ticks, go}`;
+    await using module = await start({ listens: strategy });
+    const { run_id } = await module.call("orchestration:start", { pattern: "listens" });
+    await isAt(module, run_id, "demo:stop");
+    module.publish("demo:tick");
+    assert.equal((await module.call("orchestration:pause", { run_id })).state, "paused");
+    module.publish("demo:tick");
+    await module.call("orchestration:resume", { run_id });
+    await isAt(module, run_id, "demo:stop");
+    module.publish("demo:tick");
+    module.publish("demo:go", { x: 1 });
+    const { state, result } = await module.call("orchestration:status", { run_id, wait: 5 });
+    assert.deepEqual([state, result], ["completed", { ticks: 3, go: { x: 1 } }]);
+  });
+
   it("takes over another's steps up to one, and does the rest again with new inputs", async () => {
     const calls: string[] = [];
     const handlers = tools((name) => ({ result: calls.push(name) }));

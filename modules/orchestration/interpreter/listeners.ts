@@ -218,7 +218,12 @@ export async function during<Result>(at: Place, kind: "step" | "block", work: (t
     throw error;
   }
   thread.count = number;
-  if (kind === "block") journal.result({ step: `${point}!end`, line: at.line, milliseconds: 0 });
+  // Work that was cut short, by a pause or a stop of the daemon, has not ended: a replay goes on listening in it.
+  const hasEnded = await outcome.then(
+    () => true,
+    (error: unknown) => error instanceof CodedError && !thread.signal.aborted,
+  );
+  if (kind === "block" && hasEnded) journal.result({ step: `${point}!end`, line: at.line, milliseconds: 0 });
   return outcome;
 }
 
