@@ -17,6 +17,9 @@ const kinds = soak ? ["test", "soak"] : ["test"];
 const isFolder = (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 const filesOf = (path) => (isFolder(path) ? kinds.map((kind) => join(path, "**", `*.${kind}.ts`)) : [path]);
 
+// A test that hangs fails, and the others are run all the same.
+const longest = 600_000; // milliseconds, of a file
+
 // Tests wait for servers more than they compute: at least two files at a time, also on two cores.
 const concurrency = Math.max(2, availableParallelism() - 1);
 await launch(
@@ -24,6 +27,7 @@ await launch(
     "--test",
     "--test-reporter=spec",
     `--test-concurrency=${concurrency}`,
+    ...(soak ? [] : [`--test-timeout=${longest}`]),
     ...options,
     ...(paths.length > 0 ? paths : [relative(process.cwd(), join(root, "test"))]).flatMap(filesOf),
   ],
