@@ -73,7 +73,7 @@ function readPattern(data: unknown, name = "strategy"): Pattern {
     variables: Object.fromEntries(Object.entries(asObject(fields.variables) ?? {}).map(([name, value]) => [name, defaultOf(value)])),
     capabilities: namesIn(fields, "capabilities"),
     approval: namesIn(fields, "approval"),
-    strict: logic.strict === true,
+    strict: logic.strict === true || fields.strict === true,
   };
 }
 

@@ -101,6 +101,9 @@ test("warnings are errors in a strict pattern", async () => {
   await using module = await start({ strict: { strategy: 'EMITT "a:b"', strict: true }, loose: 'EMITT "a:b"' });
   await assert.rejects(module.call("orchestration:start", { pattern: "strict" }), { code: "PATTERN_INVALID" });
   await module.call("orchestration:start", { pattern: "loose" });
+  const content = 'name: top\ntype: orchestration\nstrict: true\norchestration_logic:\n  strategy: EMITT "a:b"\n';
+  const { problems } = await module.call("orchestration:explain", { content });
+  assert.equal(problems.length, 1, "it may also stand at the top");
 });
 
 test("an interpreter that thinks needs a model, and the error says what to do", async () => {
