@@ -27,6 +27,14 @@ export function stepsBefore(entries: readonly RunEntry[], step: string): Recorde
   return taken;
 }
 
+/** Did the run come to this step? The first is always there. */
+export const hasStep = (entries: readonly RunEntry[], step: string): boolean =>
+  step === "1" ||
+  entries.some((entry) => [...recordsOf(entry, "results"), ...recordsOf(entry, "intents")].some((record) => record.step === step));
+
+const recordsOf = (entry: RunEntry, kind: "results" | "intents"): readonly { readonly step: string }[] =>
+  (kind in entry && (entry as Partial<Recorded>)[kind]) || [];
+
 /** `2.1.4!1`: the fourth step of the first branch of the second; what follows a `!` belongs to the step. */
 const numbersOf = (step: string): number[] => (step.split("!")[0] as string).split(".").map(Number);
 

@@ -9,7 +9,7 @@ import type { Journals } from "./journals.ts";
 import { assertPlayable, type Pattern } from "./pattern.ts";
 import type { OpenRun, Playing } from "./playing.ts";
 import { type RunEntry, recordOf, type StartedEntry } from "./record.ts";
-import { stepsBefore } from "./rerun.ts";
+import { hasStep, stepsBefore } from "./rerun.ts";
 import type { RerunRequest, RunRecord, StartRequest } from "./schema.ts";
 import { tellStart } from "./telling.ts";
 
@@ -67,6 +67,9 @@ export function createStarting({ context, journals, playing }: StartingOptions):
 
   async function rerun({ run_id, from_step, inputs }: RerunRequest, caller: Caller, meta: MessageMeta): Promise<StartedRun> {
     const entries = await Promise.all((await journals.readStored(run_id)).map(journals.whole));
+    if (!hasStep(entries, from_step)) {
+      throw new CodedError("REQUEST_INVALID", `from_step: the run ${run_id} never came to a step ${from_step}`, { run_id, from_step });
+    }
     const { agent_id: _, parent_run: __, ...same } = entries[0] as StartedEntry;
     const at = new Date().toISOString();
     return begin(

@@ -140,6 +140,7 @@ describe("a run", () => {
     assert.deepEqual([result, steps], [{ one: 1, two: 4, three: 5, who: "Bob" }, 3]);
     assert.deepEqual(calls, ["one", "two", "three", "two", "three"]);
     await assert.rejects(module.call("orchestration:rerun", { run_id: "nobody", from_step: "1" }), { code: "RUN_NOT_FOUND" });
+    await assert.rejects(module.call("orchestration:rerun", { run_id: first, from_step: "99.9" }), { code: "REQUEST_INVALID" });
   });
 
   it("tells each of its steps once: what was to be done, what came of it, and what it cost", async () => {
