@@ -52,7 +52,7 @@ export function resolveConfig(argv: readonly string[], env: NodeJS.ProcessEnv, f
   const flags = fromArguments(argv);
   if (flags === "help" || flags === "version") return { kind: flags };
   const { source, sections } = fromFile(file);
-  const given: Source = new Map([...source, ...fromEnvironment(env), ...flags]);
+  const given = [fromEnvironment(env), flags].reduce(overruled, source);
 
   const url = given.get("nats-url");
   const port = given.get("nats-port");
@@ -71,6 +71,15 @@ export function resolveConfig(argv: readonly string[], env: NodeJS.ProcessEnv, f
   };
   return { kind: "run", config };
 }
+
+/** What the stronger source says of the server to use overrules all that the weaker one says of it. */
+function overruled(weaker: Source, stronger: Source): Source {
+  const saysServer = servers.some((name) => stronger.has(name));
+  const kept = [...weaker].filter(([name]) => !(saysServer && servers.includes(name)));
+  return new Map([...kept, ...stronger]);
+}
+
+const servers: readonly SettingName[] = ["nats-url", "nats-port"];
 
 function read<Name extends SettingName>(given: Source, name: Name): SettingValue<Name> | undefined {
   const entry = given.get(name);

@@ -73,8 +73,10 @@ describe("configuration", () => {
 
   it("uses an external server, which excludes the port of an embedded one", () => {
     assert.deepEqual(resolved(["--nats-url", "nats://example.org:4222"]).nats, { kind: "external", url: "nats://example.org:4222" });
-    const message = mistake(["--nats-port", "0"], { REPRISE_NATS_URL: "nats://example.org" });
-    assert.match(message, /REPRISE_NATS_URL and --nats-port/);
+    const message = mistake(["--nats-port", "0", "--nats-url", "nats://example.org"]);
+    assert.match(message, /--nats-url and --nats-port/);
+    assert.deepEqual(resolved(["--nats-port", "0"], { REPRISE_NATS_URL: "nats://example.org" }).nats, { kind: "embedded", port: 0 });
+    assert.equal(resolved([], { REPRISE_NATS_URL: "nats://example.org" }, "nats-port: 1").nats.kind, "external");
   });
 
   it("names an unknown key in each source, with the nearest known one", () => {
