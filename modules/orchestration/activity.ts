@@ -37,10 +37,10 @@ export function createActivity(onChange: (waitsForHumans: boolean) => void): Act
       return underWay === undefined ? () => {} : begin(underWay.doing, true);
     },
     now: () =>
-      [...current.values()].map(({ doing: { step, line, effect }, since }) => ({
+      [...current.values()].map(({ doing: { step, line, effect }, waitsForHuman, since }) => ({
         step,
         line,
-        what: describe(effect),
+        what: waitsForHuman && effect.kind !== "await" ? `AWAIT a human's decision on ${describe(effect)}` : describe(effect),
         since: new Date(since).toISOString(),
       })),
   };

@@ -184,6 +184,8 @@ test("a run waits for the approval of a step over kill -9, then does it as the h
   });
   const waiting = () => ask<{ approvals: Approval[] }>("approval:list", { state: "pending", run_id }).then(({ approvals }) => approvals);
   const [asked] = await until(async () => (await waiting()).length > 0 && waiting(), "the request");
+  const doing = async () => (await ask<{ doing?: { what: string }[] }>("orchestration:status", { run_id })).doing ?? [];
+  await until(async () => (await doing()).some(({ what }) => /^AWAIT a human's decision on \w+/.test(what)), "its status to say so");
   await process.kill("SIGKILL");
   await process.restart();
   const played = async () => (await ask<Status>("orchestration:status", { run_id })).usage.milliseconds;
