@@ -61,14 +61,14 @@ async function inProcess(): Promise<Figure> {
 /** Every selection is in the log before it is answered: no faster than a request and a publish that is stored. */
 async function overNats(): Promise<Figure> {
   await using daemon = await startDaemonProcess();
-  return selecting(daemon, "logged with fsync");
+  return await selecting(daemon, "logged with fsync");
 }
 
 async function overRelaxedNats(): Promise<Figure> {
   await using folder = await temporary();
   await using server = await startRelaxedServer();
   await using daemon = await startDaemonProcess({ args: ["--nats-url", server.url], data: folder.path });
-  return selecting(daemon, "relaxed sync", await rawPublish(server));
+  return await selecting(daemon, "relaxed sync", await rawPublish(server));
 }
 
 /** Of a message as large as the request, until the stream has stored it. */
