@@ -74,6 +74,7 @@ export const errorTable = {
     retryable: false,
     meaning: "The compositions have no common ancestor to merge on; details.reason says why.",
   },
+  COMPOSITION_EXISTS: { status: 409, retryable: false, meaning: "There is a composition of this name, of whatever type; choose another." },
   COMPOSITION_STALE: { status: 409, retryable: true, meaning: "The composition changed since `based_on`; read it again." },
   // repository
   REPOSITORY_CONFLICT: {

@@ -83,7 +83,7 @@ export const compositionCommands = {
       const fields = readComposition(input.content, input);
       assertUnedited(fields, input.content, noLineage);
       const existing = await call.state.store.find(input.name);
-      if (existing) throw stale(`there is already a ${existing.type} ${input.name}`, existing.file);
+      if (existing) throw taken(existing);
       const text = input.message ?? `composition(${input.name}): create ${fields.version}`;
       const written = await write(call, { ...input, file: null, content: input.content, message: text });
       await announce(call, "composition:created", input.type, fields, written);
@@ -177,5 +177,8 @@ const issuesOf = (error: CodedError): Issue[] => error.details.issues as Issue[]
 
 const invalidRequest = (text: string): CodedError => new CodedError("REQUEST_INVALID", text, { issues: [{ message: text, path: [] }] });
 
-export const stale = (text: string, file: RepositoryFile): CodedError =>
+export const taken = ({ type, file }: { type: string; file: RepositoryFile }): CodedError =>
+  new CodedError("COMPOSITION_EXISTS", `${file.path} has this name already (type ${type})`, { path: file.path });
+
+const stale = (text: string, file: RepositoryFile): CodedError =>
   new CodedError("COMPOSITION_STALE", text, { path: file.path, blob: file.blob });

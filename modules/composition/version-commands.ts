@@ -3,7 +3,7 @@ import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { commandsOf } from "../../daemon/module.ts";
 import { forkOf, forkRecord, relationshipOf } from "./ancestry.ts";
-import { author, content, stale, type, write } from "./commands.ts";
+import { author, content, taken, type, write } from "./commands.ts";
 import { hasReservedTrailer } from "./commit-message.ts";
 import { compositionName, readComposition } from "./content.ts";
 import type { Resolution } from "./data-merge.ts";
@@ -103,7 +103,7 @@ export const versionCommands = {
       const parent = await state.catalogue.correct(await state.store.get(parseReference(input.parent)));
       const parentFields = fieldsOf(parent);
       const existing = await state.store.find(input.name);
-      if (existing) throw stale(`there is already a ${existing.type} ${input.name}`, existing.file);
+      if (existing) throw taken(existing);
       const lineage = {
         parent: `${parent.name}@${parentFields.version}`,
         commit: parent.commit,

@@ -113,6 +113,10 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
     const [source, target] = [await created(ask, "one-family"), await created(ask, "other-family")];
     return codeOf("composition:merge", { source: source.name, target: target.name, strategy: "full" });
   },
+  async COMPOSITION_EXISTS({ ask, codeOf }) {
+    const { name } = await created(ask, "taken");
+    return codeOf("composition:create", { type: "orchestration", name, content: patternOf(name, "RETURN 1") });
+  },
   async COMPOSITION_STALE({ ask, codeOf }) {
     const { name, commit } = await created(ask, "stale");
     await ask("composition:save", { name, content: patternOf(name, "EMIT 'a:c'"), based_on: commit });

@@ -91,7 +91,7 @@ test("a fork refuses what the daemon writes, paths that lead nowhere, a taken na
     await assert.rejects(fork({ [path]: 1 }), { code: "REQUEST_INVALID" }, path);
   }
   await assert.rejects(fork({ tags: "no list" }), { code: "COMPOSITION_INVALID" });
-  await assert.rejects(fork({}, "demo"), { code: "COMPOSITION_STALE" });
+  await assert.rejects(fork({}, "demo"), { code: "COMPOSITION_EXISTS" });
   await assert.rejects(call("fork", { parent: "nobody", name: "x", reason: "try" }), { code: "COMPOSITION_NOT_FOUND" });
   await assert.rejects(call("fork", { parent: "demo", name: "x", reason: "a\nEvent: memory/1" }), { code: "REQUEST_INVALID" });
 });

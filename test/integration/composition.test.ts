@@ -94,7 +94,7 @@ test("save refuses a stale base, an unchanged text, an invalid one, and edits of
   await assert.rejects(save(textOf("1.2.0")), { code: "COMPOSITION_STALE" });
   await assert.rejects(
     call("create", { type: "component", name: "demo", content: textOf("1.0.0").replace("orchestration", "component") }),
-    { code: "COMPOSITION_STALE" },
+    { code: "COMPOSITION_EXISTS" },
   );
 });
 
