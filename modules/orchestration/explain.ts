@@ -27,7 +27,7 @@ export const explanation = z.object({
 export type Explanation = z.output<typeof explanation>;
 
 export function explain(pattern: Pattern): Explanation {
-  const { statements, warnings } = pattern.strategy;
+  const { statements } = pattern.strategy;
   const all = [...walk(statements)];
   const named = (read: (statement: Statement) => (Expression | undefined)[]): string[] => [
     ...new Set(all.flatMap((statement) => read(statement).flatMap((expression) => nameIn(expression) ?? []))),
@@ -51,11 +51,14 @@ export function explain(pattern: Pattern): Explanation {
     profiles: named((one) => (one.kind === "spawn" && one.fields.kind === "pairs" ? [profileIn(one.fields.pairs)] : [])),
     patterns: named((one) => (one.kind === "include" ? [one.pattern] : one.kind === "combine" ? [...one.patterns] : [])),
     capabilities: [...new Set([...events.map(emitTarget), ...commands, ...tools.map(toolTarget), ...needed])].sort(),
-    warnings: warnings.map(({ position, ...warning }) => ({ ...position, ...warning })),
+    warnings: warningsOf(pattern),
     problems,
     playable: problems.length === 0,
   };
 }
+
+export const warningsOf = ({ strategy }: Pattern): Explanation["warnings"] =>
+  strategy.warnings.map(({ position, ...warning }) => ({ ...position, ...warning }));
 
 /** The command behind a statement of each kind, where it is always the same. */
 const capabilityOf: Readonly<Partial<Record<Statement["kind"], string>>> = {

@@ -1,10 +1,9 @@
 /** The domain `orchestration`: plays patterns as durable runs. */
 import { z } from "zod";
-import { CodedError } from "../../daemon/errors.ts";
 import { commandsOf, defineModule } from "../../daemon/module.ts";
 import { explain, explanation } from "./explain.ts";
 import { limits } from "./interpreter/limits.ts";
-import { loadPattern, patternOf } from "./pattern.ts";
+import { givenPattern } from "./pattern.ts";
 import { openRuns, type Runs } from "./runs.ts";
 import {
   capabilities,
@@ -19,6 +18,7 @@ import {
   unverifiedClaim,
   usage,
 } from "./schema.ts";
+import { simulate, simulateRequest, simulation } from "./simulate.ts";
 import { crystallize, crystallizeReply, crystallizeRequest } from "./thinking/crystallize.ts";
 import { assertModel } from "./thinking/thinker.ts";
 import { toldStep, toldSteps } from "./told-steps.ts";
@@ -135,11 +135,14 @@ export default defineModule<Runs>({
       reads: true,
       input: z.strictObject({ pattern: z.string().optional(), content: z.string().optional().describe("YAML of a pattern") }),
       output: explanation,
-      async handle({ pattern, content }, { context }) {
-        if (pattern !== undefined && content === undefined) return explain(await loadPattern(context, pattern));
-        if (pattern === undefined && content !== undefined) return explain(patternOf(content));
-        throw new CodedError("REQUEST_INVALID", "orchestration:explain: expected either pattern or content");
-      },
+      handle: async (given, { context }) => explain(await givenPattern(context, given)),
+    }),
+    "orchestration:simulate": command({
+      description: "Plays a pattern with stubbed agents and tools and tells what a run would do. It changes nothing.",
+      reads: true,
+      input: simulateRequest,
+      output: simulation,
+      handle: (request, { context, signal }) => simulate(context, request, signal),
     }),
     "orchestration:crystallize": command({
       description:

@@ -42,6 +42,23 @@ export async function loadPattern(context: ModuleContext, name: string, commit?:
   return patternFrom(await renderPattern(context, name, commit), logic);
 }
 
+/**
+ * A pattern by its name, or as YAML.
+ * @throws CodedError REQUEST_INVALID, COMPOSITION_NOT_FOUND, COMPOSITION_INVALID, PATTERN_INVALID
+ */
+export async function givenPattern(context: ModuleContext, given: GivenPattern): Promise<Pattern> {
+  const { pattern, content, logic } = given;
+  if (pattern !== undefined && content === undefined) return loadPattern(context, pattern, undefined, logic);
+  if (pattern === undefined && content !== undefined) return patternOf(content, logic);
+  throw new CodedError("REQUEST_INVALID", "expected either pattern or content");
+}
+
+interface GivenPattern {
+  readonly pattern?: string | undefined;
+  readonly content?: string | undefined;
+  readonly logic?: string | undefined;
+}
+
 /** @throws CodedError COMPOSITION_NOT_FOUND */
 export function renderPattern(context: ModuleContext, name: string, commit?: string): Promise<Composition> {
   // What stands in {{…}} outside of the strategy may be for other readers: it does not keep the pattern from being played.

@@ -75,6 +75,17 @@ describe("the shipped compositions", () => {
     }
   });
 
+  it("come to an end in a simulation, where agents and tools say little", async () => {
+    const answers = { "RUN list_files": { value: { files: [{ path: "a.md" }, { path: "b.md" }] } } };
+    for (const pattern of names) {
+      const inputs = { motion: "Tea is better than coffee.", question: "Tea or coffee?" };
+      const request = { pattern, inputs, answers };
+      const { error, effects } = await daemon.ask<{ error?: unknown; effects: unknown[] }>("orchestration:simulate", request);
+      assert.equal(error, undefined, `${pattern}: ${JSON.stringify(error)}`);
+      assert.ok(effects.length > 2, pattern);
+    }
+  });
+
   it("have a paragraph in the README, which is not seeded into the user's repository", async () => {
     const readme = await readFile(join(shipped, "README.md"), "utf8");
     for (const name of [...names, ...components]) assert.match(readme, new RegExp(`^### ${name}$`, "m"));

@@ -58,6 +58,7 @@ test("the router knows which commands of the modules only read", async () => {
     "orchestration:explain",
     "orchestration:journal",
     "orchestration:list",
+    "orchestration:simulate",
     "orchestration:status",
     "policy:compare",
     "policy:evaluate",
