@@ -7,6 +7,7 @@ import { agents } from "./agents.ts";
 import { compositions } from "./compositions.ts";
 import { delivery } from "./delivery.ts";
 import { emitAlways, emitRelaxed } from "./emit.ts";
+import { explain } from "./explain.ts";
 import { learningSpeed } from "./learning-speed.ts";
 import { networks } from "./networks.ts";
 import { requests } from "./requests.ts";
@@ -31,6 +32,7 @@ const sections: Record<string, () => Promise<Figure[]>> = {
   delivery,
   agents,
   compositions,
+  explain,
   runs,
   learningSpeed,
   networks,
