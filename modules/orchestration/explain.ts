@@ -1,4 +1,4 @@
-/** What a pattern will do, read from its text alone: the reply of `orchestration:explain`. Pure. */
+/** What a pattern will do, read from its text alone: the reply of `orchestration:explain`. */
 import { z } from "zod";
 import { emitTarget, toolTarget } from "../../daemon/capabilities.ts";
 import { type Condition, type Expression, type Field, type Statement, walk } from "./language/ast.ts";
@@ -18,8 +18,9 @@ export const explanation = z.object({
   tools: z.array(z.string()),
   slots: z.array(z.string()),
   profiles: z.array(z.string()).describe("of the agents that it spawns"),
-  patterns: z.array(z.string()).describe("played within it; what they need is not listed here"),
-  capabilities: z.array(z.string()).describe("what a player must be allowed to do to play all of it"),
+  patterns: z.array(z.string()).describe("played within it"),
+  capabilities: z.array(z.string()).describe("what a player must be allowed to do to play all of it, and the patterns within it"),
+  includes: z.array(z.string()).describe("patterns within it that cannot be read now: what they need is not listed"),
   warnings: z.array(z.object({ ...place, message: z.string(), suggestion: z.string().optional() })),
   problems: z.array(z.object({ ...place, message: z.string() })).describe("what keeps it from being played"),
   playable: z.boolean(),
@@ -51,10 +52,36 @@ export function explain(pattern: Pattern): Explanation {
     profiles: named((one) => (one.kind === "spawn" && one.fields.kind === "pairs" ? [profileIn(one.fields.pairs)] : [])),
     patterns: named((one) => (one.kind === "include" ? [one.pattern] : one.kind === "combine" ? [...one.patterns] : [])),
     capabilities: [...new Set([...events.map(emitTarget), ...commands, ...tools.map(toolTarget), ...needed])].sort(),
+    includes: [],
     warnings: warningsOf(pattern),
     problems,
     playable: problems.length === 0,
   };
+}
+
+/**
+ * Explains a pattern, and counts what the patterns within it need, and those within them.
+ * @param load resolves with undefined when there is no such pattern
+ */
+export async function explainWhole(pattern: Pattern, load: (name: string) => Promise<Pattern | undefined>): Promise<Explanation> {
+  const whole = explain(pattern);
+  const capabilities = new Set(whole.capabilities);
+  const includes: string[] = [];
+  const seen = new Set([pattern.name]);
+  const waiting = [...whole.patterns];
+  for (const name of waiting) {
+    if (seen.has(name)) continue;
+    seen.add(name);
+    const included = await load(name);
+    if (included === undefined) {
+      includes.push(name);
+      continue;
+    }
+    const { patterns, capabilities: needed } = explain(included);
+    for (const one of needed) capabilities.add(one);
+    waiting.push(...patterns);
+  }
+  return { ...whole, capabilities: [...capabilities].sort(), includes };
 }
 
 export const warningsOf = ({ strategy }: Pattern): Explanation["warnings"] =>

@@ -1,9 +1,9 @@
 /** The domain `orchestration`: plays patterns as durable runs. */
 import { z } from "zod";
 import { commandsOf, defineModule } from "../../daemon/module.ts";
-import { explain, explanation } from "./explain.ts";
+import { explainWhole, explanation } from "./explain.ts";
 import { limits } from "./interpreter/limits.ts";
-import { givenPattern } from "./pattern.ts";
+import { findPattern, givenPattern } from "./pattern.ts";
 import { openRuns, type Runs } from "./runs.ts";
 import {
   capabilities,
@@ -135,7 +135,7 @@ export default defineModule<Runs>({
       reads: true,
       input: z.strictObject({ pattern: z.string().optional(), content: z.string().optional().describe("YAML of a pattern") }),
       output: explanation,
-      handle: async (given, { context }) => explain(await givenPattern(context, given)),
+      handle: async (given, { context }) => explainWhole(await givenPattern(context, given), (name) => findPattern(context, name)),
     }),
     "orchestration:simulate": command({
       description: "Plays a pattern with stubbed agents and tools and tells what a run would do. It changes nothing.",

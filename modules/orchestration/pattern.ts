@@ -1,5 +1,5 @@
 /** A pattern as a run needs it: its strategy parsed, its fields checked. */
-import { CodedError } from "../../daemon/errors.ts";
+import { CodedError, errorTable } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import { readYaml } from "../../daemon/yaml.ts";
 import type { Strategy } from "./language/ast.ts";
@@ -51,6 +51,16 @@ export async function givenPattern(context: ModuleContext, given: GivenPattern):
   if (pattern !== undefined && content === undefined) return loadPattern(context, pattern, undefined, logic);
   if (pattern === undefined && content !== undefined) return patternOf(content, logic);
   throw new CodedError("REQUEST_INVALID", "expected either pattern or content");
+}
+
+/** @returns undefined when there is none of that name, or none that can be read */
+export async function findPattern(context: ModuleContext, name: string): Promise<Pattern | undefined> {
+  try {
+    return await loadPattern(context, name);
+  } catch (error) {
+    if (error instanceof CodedError && !errorTable[error.code].retryable) return undefined;
+    throw error;
+  }
 }
 
 interface GivenPattern {

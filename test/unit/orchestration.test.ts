@@ -265,6 +265,18 @@ test("the shipped pattern is playable without a warning and declares what it nee
   );
 });
 
+test("what patterns within a pattern need is counted, and those that cannot be read are named", async () => {
+  await using module = await start({
+    outer: { strategy: 'INCLUDE "inner" IF deep\nCOMBINE "inner" WITH "gone"\nINCLUDE "{{chosen}}"\nEMIT "a:b"' },
+    inner: { strategy: 'INCLUDE "innermost"\nRUN "t"' },
+    innermost: { strategy: 'INCLUDE "outer"\nASK "Well?" AS x\nCALL "event:dead"' },
+  });
+  const { capabilities, includes, patterns } = await module.call("orchestration:explain", { pattern: "outer" });
+  assert.deepEqual(capabilities, ["approval:request", "emit:a:b", "event:dead", "tool:t"]);
+  assert.deepEqual(includes, ["gone", "{{chosen}}"]);
+  assert.deepEqual(patterns, ["inner", "gone", "{{chosen}}"]);
+});
+
 test("the shipped pattern plays: every file has its choice, outcome and decision; a file that fails is skipped", async () => {
   const content = await readFile(new URL("../../compositions/orchestrations/compression_tournament.yaml", import.meta.url), "utf8");
   const calls: { command: string; input: Record<string, unknown> }[] = [];
