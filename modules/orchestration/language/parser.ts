@@ -4,6 +4,7 @@
  */
 import { bodiesOf, type Judgement, type Statement, type Strategy, type Warning } from "./ast.ts";
 import { type Opened, openBlock, readBlock } from "./blocks.ts";
+import { checkedTogether } from "./expression.ts";
 import { isBlockKeyword, keywordOf, suggestionFor } from "./grammar.ts";
 import { type Line, positionIn, readLines } from "./lines.ts";
 import { type Phases, phasesIn } from "./phases.ts";
@@ -17,7 +18,9 @@ interface Reading {
   readonly phases: Phases;
 }
 
-export function parseStrategy(source: string): Strategy {
+export const parseStrategy = (source: string): Strategy => checkedTogether(() => readStrategy(source));
+
+function readStrategy(source: string): Strategy {
   const warnings: Warning[] = [];
   const lines = readLines(source, ([first, second]) => first !== undefined && keywordOf(first.text, second?.text) !== undefined);
   const statements = parseLines(lines, { warnings, phases: phasesIn(lines) });
