@@ -15,6 +15,10 @@ export interface Failure {
   readonly retryAfter?: number;
 }
 
+const kinds: readonly string[] = ["passing", "refused", "unconfigured"] satisfies Failure["kind"][];
+
+export const isFailure = (outcome: { readonly kind: string }): outcome is Failure => kinds.includes(outcome.kind);
+
 /** The parts of the AI SDK's APICallError that are used; it is known by its shape, since its class is loaded late. */
 interface ApiCallError extends Error {
   readonly statusCode?: number;

@@ -1,16 +1,24 @@
 /**
  * The domain `model`: asks language models, through the AI SDK.
  *
- * Reading order: settings, schema, providers, attempt (one request), failure, breaker, patience (many), structured, streaming.
+ * Reading order: settings, schema, providers, attempt and embedding (one request), failure, breaker, patience (many), structured,
+ * streaming.
  */
 import { z } from "zod";
 import { type Call, commandsOf, defineModule } from "../../daemon/module.ts";
-import type { Turn } from "./attempt.ts";
+import { attempt, type Turn } from "./attempt.ts";
 import { type Breaker, createBreaker } from "./breaker.ts";
+import { embedOnce } from "./embedding.ts";
+import type { Failure } from "./failure.ts";
 import { askPatiently } from "./patience.ts";
 import { keyOf, placeOf } from "./providers.ts";
 import {
   answered,
+  type EmbedReply,
+  type EmbedRequest,
+  embedded,
+  embedReply,
+  embedRequest,
   type GenerateReply,
   type GenerateRequest,
   generateReply,
@@ -43,6 +51,14 @@ export default defineModule<Models>({
       deadline: 1800,
       handle: generate,
     }),
+    "model:embed": command({
+      description:
+        "Turns texts into vectors that are close where the texts mean the like. A model's fallbacks are not asked: theirs are others.",
+      input: embedRequest,
+      output: embedReply,
+      deadline: 1800,
+      handle: embed,
+    }),
     "model:list": command({
       description: "Lists the models that are configured, and whether they can be asked.",
       reads: true,
@@ -53,6 +69,7 @@ export default defineModule<Models>({
   },
   events: {
     "model:streamed": { description: "A piece of an answer came.", schema: streamed },
+    "model:embedded": { description: "A model turned texts into vectors; what it took.", schema: embedded },
     "model:answered": { description: "A model answered; what it took.", schema: answered },
   },
   start: ({ settings }) => ({
@@ -72,12 +89,18 @@ async function generate({ prompt, messages = [], ...request }: GenerateRequest, 
   const spent = { usage: { input_tokens: 0, output_tokens: 0, cached_tokens: 0 } as Usage, cost: 0 as number | undefined, attempts: 0 };
 
   async function round(): Promise<{ turn: Turn; model: string; reading?: Reading }> {
-    const { turn, model, attempts } = await askPatiently({
+    const {
+      answer: turn,
+      model,
+      attempts,
+    } = await askPatiently({
       ...state,
-      request: { ...request, messages: conversation },
+      model: request.model,
+      takesFallbacks: true,
       signal,
-      onText: (text) => streaming?.add(text),
-      onFailure: (name, failure) => context.log.warn({ model: name, ...failure }, "a model did not answer"),
+      attempt: (settings) =>
+        attempt({ settings, request: { ...request, messages: conversation }, signal, onText: (text) => streaming?.add(text) }),
+      onFailure: logFailure(call),
     });
     spent.attempts += attempts;
     for (const key of Object.keys(spent.usage) as (keyof Usage)[]) spent.usage[key] += turn.usage[key];
@@ -107,6 +130,36 @@ async function generate({ prompt, messages = [], ...request }: GenerateRequest, 
     streaming?.end();
   }
 }
+
+async function embed({ model: asked, texts }: EmbedRequest, call: Call<Models>): Promise<EmbedReply> {
+  const { state, context, meta, signal } = call;
+  const begun = performance.now();
+  const { answer, model, attempts } = await askPatiently({
+    ...state,
+    model: asked,
+    takesFallbacks: false,
+    signal,
+    attempt: (settings) => embedOnce({ settings, texts, signal }),
+    onFailure: logFailure(call),
+  });
+  const { vectors, usage } = answer;
+  const cost = costOf(usage, state.models[model]?.price);
+  const took = { model, usage, attempts, ...(cost !== undefined && { cost }) };
+  const dimensions = vectors[0]?.length ?? 0;
+  context
+    .emit(
+      "model:embedded",
+      { id: meta.id, texts: texts.length, dimensions, ...took, milliseconds: Math.round(performance.now() - begun) },
+      meta,
+    )
+    .catch((error: unknown) => context.log.warn({ error }, "an embedding could not be told"));
+  return { vectors, ...took };
+}
+
+const logFailure =
+  ({ context }: Call<Models>) =>
+  (model: string, failure: Failure) =>
+    context.log.warn({ model, ...failure }, "a model did not answer");
 
 function listed(name: string, settings: ModelsSection[string], breaker: Breaker): z.output<typeof listedModel> {
   const { provider, model, base_url, fallbacks, price, max_tokens } = settings;

@@ -1,21 +1,29 @@
 /** Asks until a model answers: attempts with growing pauses, then its fallbacks; places that keep failing are passed over. */
 import { setTimeout as pause } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
-import { type Attempt, attempt, type Turn } from "./attempt.ts";
 import type { Breaker } from "./breaker.ts";
-import { type Failure, modelError } from "./failure.ts";
+import { type Failure, isFailure, modelError } from "./failure.ts";
 import { keyOf, placeOf } from "./providers.ts";
 import type { ModelSettings, ModelsSection } from "./settings.ts";
 
-export interface Asking extends Omit<Attempt, "settings"> {
+/** What is told apart from a failure. */
+type Answer = { readonly kind: "turn" | "embedded" };
+
+export interface Asking<Wanted extends Answer> {
   readonly models: ModelsSection;
   readonly breaker: Breaker;
+  readonly model: string;
+  /** Whether another model's answer would do as well. */
+  readonly takesFallbacks: boolean;
+  readonly signal: AbortSignal;
+  /** Asks one model once. @throws the reason of the signal */
+  attempt(settings: ModelSettings): Promise<Wanted | Failure>;
   /** Told of each failure. */
   onFailure(model: string, failure: Failure): void;
 }
 
-export interface Answered {
-  readonly turn: Turn;
+export interface Answered<Wanted extends Answer> {
+  readonly answer: Wanted;
   /** The name of the model that answered. */
   readonly model: string;
   /** Requests that were made, with those that failed. */
@@ -29,32 +37,36 @@ const longestPause = 20_000;
 const longestRetryAfter = 60_000;
 
 /** @throws CodedError MODEL_NOT_CONFIGURED, MODEL_UNAVAILABLE, MODEL_REFUSED; the reason of the signal */
-export async function askPatiently(asking: Asking): Promise<Answered> {
-  const { models, request } = asking;
-  const first = models[request.model];
-  if (first === undefined) throw notConfigured(request.model, models);
+export async function askPatiently<Wanted extends Answer>(asking: Asking<Wanted>): Promise<Answered<Wanted>> {
+  const { models, model: asked, takesFallbacks } = asking;
+  const first = models[asked];
+  if (first === undefined) throw notConfigured(asked, models);
   const failures: (Failure & { model: string })[] = [];
   let attempts = 0;
-  for (const model of [request.model, ...first.fallbacks]) {
+  for (const model of [asked, ...(takesFallbacks ? first.fallbacks : [])]) {
     const settings = models[model] as ModelSettings;
     for await (const result of attemptsAt(settings, asking)) {
       if (result.isRequest) attempts++;
-      if (result.outcome.kind === "turn") return { turn: result.outcome, model, attempts };
-      failures.push({ ...result.outcome, model });
-      asking.onFailure(model, result.outcome);
+      const { outcome } = result;
+      if (!isFailure(outcome)) return { answer: outcome, model, attempts };
+      failures.push({ ...outcome, model });
+      asking.onFailure(model, outcome);
     }
   }
   throw modelError(failures);
 }
 
-interface Result {
-  readonly outcome: Turn | Failure;
+interface Result<Wanted> {
+  readonly outcome: Wanted | Failure;
   /** Was the provider asked at all? */
   readonly isRequest: boolean;
 }
 
 /** What one model makes of it, until it answered or is not to be asked again. */
-async function* attemptsAt(settings: ModelSettings, { breaker, signal, ...asking }: Asking): AsyncGenerator<Result> {
+async function* attemptsAt<Wanted extends Answer>(
+  settings: ModelSettings,
+  { breaker, signal, attempt }: Asking<Wanted>,
+): AsyncGenerator<Result<Wanted>> {
   const { missing } = keyOf(settings);
   if (missing !== undefined) {
     const message = `its key is missing: set ${missing} in the environment of the daemon`;
@@ -66,12 +78,12 @@ async function* attemptsAt(settings: ModelSettings, { breaker, signal, ...asking
       const message = `${place} failed several times in a row and is left alone for a while`;
       return yield { outcome: { kind: "passing", message }, isRequest: false };
     }
-    const outcome = await attempt({ ...asking, settings, signal });
+    const outcome = await attempt(settings);
     // Who refuses answers, so the place is well.
     if (outcome.kind === "passing") breaker.failed(place);
     else breaker.succeeded(place);
     yield { outcome, isRequest: true };
-    if (outcome.kind !== "passing" || round === settings.attempts) return;
+    if (!isFailure(outcome) || outcome.kind !== "passing" || round === settings.attempts) return;
     const wait = outcome.retryAfter ?? jittered(firstPause * 2 ** (round - 1));
     if (wait > longestRetryAfter) return;
     await pause(wait, undefined, { signal }).catch(() => signal.throwIfAborted());

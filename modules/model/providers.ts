@@ -3,7 +3,7 @@
  *
  * Their code is loaded when a model is first used: a daemon without models pays nothing for them.
  */
-import type { LanguageModel } from "ai";
+import type { EmbeddingModel, LanguageModel } from "ai";
 import { keyVariableOf, type ModelSettings } from "./settings.ts";
 
 /** The model's key, or the variable that ought to hold it; nothing for one that needs none. */
@@ -14,21 +14,33 @@ export function keyOf(settings: ModelSettings): { readonly key?: string; readonl
   return key ? { key } : { missing: variable };
 }
 
-export async function providerModel(settings: ModelSettings): Promise<Exclude<LanguageModel, string>> {
-  const { provider, model, base_url: baseURL } = settings;
+/** A provider of the AI SDK, as far as it is used. */
+interface Provider {
+  (model: string): Exclude<LanguageModel, string>;
+  embeddingModel(model: string): Exclude<EmbeddingModel, string>;
+}
+
+export const providerModel = async (settings: ModelSettings) => (await providerOf(settings))(settings.model);
+
+/** Undefined where the provider has no embeddings. */
+export const providerEmbeddingModel = async (settings: ModelSettings) =>
+  settings.provider === "anthropic" ? undefined : (await providerOf(settings)).embeddingModel(settings.model);
+
+async function providerOf(settings: ModelSettings): Promise<Provider> {
+  const { provider, base_url: baseURL } = settings;
   const access = { apiKey: keyOf(settings).key, ...(baseURL && { baseURL }) };
   switch (provider) {
     case "openai":
-      return (await import("@ai-sdk/openai")).createOpenAI(access)(model);
+      return (await import("@ai-sdk/openai")).createOpenAI(access);
     case "anthropic":
-      return (await import("@ai-sdk/anthropic")).createAnthropic(access)(model);
+      return (await import("@ai-sdk/anthropic")).createAnthropic(access);
     case "google":
-      return (await import("@ai-sdk/google")).createGoogle(access)(model);
+      return (await import("@ai-sdk/google")).createGoogle(access);
     case "mistral":
-      return (await import("@ai-sdk/mistral")).createMistral(access)(model);
+      return (await import("@ai-sdk/mistral")).createMistral(access);
     case "openai_compatible": {
       const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible");
-      return createOpenAICompatible({ ...access, name: provider, baseURL: baseURL as string, includeUsage: true })(model);
+      return createOpenAICompatible({ ...access, name: provider, baseURL: baseURL as string, includeUsage: true });
     }
   }
 }

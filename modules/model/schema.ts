@@ -1,4 +1,4 @@
-/** What models are asked and what they answer: the shapes of `model:generate` and of the module's events. */
+/** What models are asked and what they answer: the shapes of the commands and of the module's events. */
 import { z } from "zod";
 
 const toolCall = z.object({
@@ -71,6 +71,25 @@ export const generateReply = z.object({
 });
 export type GenerateReply = z.output<typeof generateReply>;
 
+/** Any text of a selection's features fits in. */
+const longestText = 32_768;
+
+export const embedRequest = z.strictObject({
+  model: z.string().default("default").describe("a name of the section `models` of reprise.yaml: one that embeds"),
+  texts: z
+    .array(z.string().min(1).max(longestText))
+    .min(1)
+    .max(64)
+    .describe("each on its own; how much of one counts is the model's to say"),
+});
+export type EmbedRequest = z.output<typeof embedRequest>;
+
+export const embedReply = z.object({
+  vectors: z.array(z.array(z.number())).describe("one a text, in order, all as long"),
+  ...spent,
+});
+export type EmbedReply = z.output<typeof embedReply>;
+
 export const listedModel = z.object({
   name: z.string(),
   provider: z.string(),
@@ -91,5 +110,7 @@ export const streamed = z.object({
   index: z.number(),
   text: z.string(),
 });
+
+export const embedded = z.object({ id: z.string(), texts: z.int(), dimensions: z.int(), ...spent, milliseconds: z.number() });
 
 export const answered = z.object({ id: z.string(), ...spent, milliseconds: z.number(), finish_reason: z.string() });
