@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parseDocument } from "yaml";
 import type { Module } from "./module.ts";
+import { parseInput } from "./parse-input.ts";
 import { type SettingName, type SettingValue, settingNames, settings, variableOf } from "./settings.ts";
 import { suggest } from "./suggestion.ts";
 
@@ -160,10 +161,10 @@ export function settingsOfModules(
   return new Map(
     modules.flatMap(({ name, settings }) => {
       if (settings === undefined) return [];
-      const parsed = settings.schema.safeParse(sections[settings.key] ?? {});
+      const parsed = parseInput(settings.schema, sections[settings.key] ?? {});
       if (parsed.success) return [[name, parsed.data] as const];
-      const [issue] = parsed.error.issues;
-      throw new ConfigError(`${[settings.key, ...(issue?.path ?? [])].join(".")} in reprise.yaml: ${issue?.message}.`);
+      const [problem] = parsed.problems;
+      throw new ConfigError(`${[settings.key, ...(problem?.path ?? [])].join(".")} in reprise.yaml: ${problem?.message}.`);
     }),
   );
 }

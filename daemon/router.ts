@@ -11,6 +11,7 @@ import type { Commands } from "./events/event-bus.ts";
 import type { Counter, Histogram, Metrics } from "./metrics.ts";
 import type { Attempt, Call, Caller, Command, CommandDescription, Guard, MessageMeta, Module, ModuleContext } from "./module.ts";
 import { domainOf } from "./names.ts";
+import { type Problem, parseInput } from "./parse-input.ts";
 
 /** A module that has started. */
 export interface RunningModule {
@@ -182,8 +183,8 @@ const anonymous: Caller = { kind: "client", id: "client" };
 
 /** @returns the parsed input, and what a restricted caller's capabilities had to cover */
 function admit(name: string, command: Command, input: unknown, caller: Caller): { parsed: unknown; target: string | undefined } {
-  const parsed = command.input.safeParse(input);
-  if (!parsed.success) throw invalidInput(name, parsed.error.issues);
+  const parsed = parseInput(command.input, input);
+  if (!parsed.success) throw invalidInput(name, parsed.problems);
   if (caller.kind !== "agent" && caller.capabilities === undefined) return { parsed: parsed.data, target: undefined };
   const target = command.capability === undefined ? name : command.capability(parsed.data);
   if (target !== undefined && !covers(caller.capabilities, target)) {
@@ -192,12 +193,10 @@ function admit(name: string, command: Command, input: unknown, caller: Caller): 
   return { parsed: parsed.data, target };
 }
 
-function invalidInput(name: string, issues: readonly { path: readonly PropertyKey[]; message: string }[]): CodedError {
-  const listed = issues.slice(0, 20).map(({ path, message }) => ({ path: path.map(String).join("."), message }));
-  const first = listed[0];
-  return new CodedError("REQUEST_INVALID", `${name}: ${first?.path ? `${first.path}: ` : ""}${first?.message ?? "invalid input"}`, {
-    issues: listed,
-  });
+function invalidInput(name: string, problems: readonly Problem[]): CodedError {
+  const listed = problems.slice(0, 20).map(({ path, message }) => ({ path: path.map(String).join("."), message }));
+  const told = listed.slice(0, 3).map(({ path, message }) => (path === "" ? message : `${path}: ${message}`));
+  return new CodedError("REQUEST_INVALID", `${name}: ${told.join("; ")}`, { issues: listed });
 }
 
 /** The handler's view of one call. The signal is made when first asked for: most handlers never do. */

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
+import { parseInput } from "../../daemon/parse-input.ts";
 import type { AgentRecord } from "./registry.ts";
 
 const expression = z.string().describe("JSONata over {message, from, agent}");
@@ -70,8 +71,8 @@ async function render(context: ModuleContext, request: { name: string; commit?: 
   const { name } = request;
   const { type, commit, data } = await context.call<Rendered>("composition:render", { ...request, unresolved: "keep" });
   if (type !== "profile") throw new CodedError("COMPOSITION_INVALID", `${name} is a ${type}; an agent needs a profile.`, { name, type });
-  const read = profileFields.safeParse(data);
+  const read = parseInput(profileFields, data);
   if (read.success) return { ...read.data, commit };
-  const issues = read.error.issues.map(({ path, message }) => ({ path: path.join("."), message }));
+  const issues = read.problems.map(({ path, message }) => ({ path: path.join("."), message }));
   throw new CodedError("COMPOSITION_INVALID", `${name}: ${issues[0]?.path}: ${issues[0]?.message}`, { name, issues });
 }

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { isCompositionName } from "../../daemon/names.ts";
+import { parseInput } from "../../daemon/parse-input.ts";
 import { invalidYaml } from "../../daemon/yaml.ts";
 import { readYamlOnce } from "./yaml-memory.ts";
 
@@ -41,18 +42,19 @@ export type CompositionFields = z.output<typeof compositionFields>;
  */
 export function readComposition(text: string, expected: { name?: string; type?: CompositionType } = {}): CompositionFields {
   const yaml = readYamlOnce(text);
-  const parsed = compositionFields.safeParse(yaml.data);
-  const issues = parsed.success ? [] : parsed.error.issues.map(({ message, path }) => ({ message, path }));
+  const parsed = parseInput(compositionFields, yaml.data);
+  const fields = parsed.success ? parsed.data : undefined;
+  const issues = parsed.success ? [] : [...parsed.problems];
   for (const field of ["name", "type"] as const) {
-    const given = parsed.data?.[field];
+    const given = fields?.[field];
     if (given !== undefined && expected[field] !== undefined && given !== expected[field]) {
       issues.push({ message: `is "${given}" but must be "${expected[field]}"`, path: [field] });
     }
   }
-  if (parsed.data?.type === "orchestration" && parsed.data.name.endsWith("_decisions")) {
+  if (fields?.type === "orchestration" && fields.name.endsWith("_decisions")) {
     issues.push({ message: 'must not end with "_decisions", which names the file of a pattern\'s decisions', path: ["name"] });
   }
-  if (parsed.success && issues.length === 0) return parsed.data;
+  if (fields && issues.length === 0) return fields;
   throw invalidYaml(
     issues.map(({ message, path }) => {
       const { line, column } = yaml.locate(path);

@@ -1,6 +1,7 @@
 /** Decisions as YAML: how an entry is written and how a file of them is read. Pure. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
+import { parseInput } from "../../daemon/parse-input.ts";
 import { readYaml } from "../../daemon/yaml.ts";
 import { editYaml } from "./yaml-edit.ts";
 
@@ -46,9 +47,9 @@ export function readEntries(text: string): DecisionEntry[] {
   const own = splitEntries(text).map(readRendered);
   if (own.every((entry) => entry !== undefined)) return own;
   const { data } = readYaml(text);
-  const parsed = z.array(decisionEntry).safeParse(data ?? []);
+  const parsed = parseInput(z.array(decisionEntry), data ?? []);
   if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.map(({ message, path }) => ({ message, path: path.join("."), line: 1, column: 1 }));
+  const issues = parsed.problems.map(({ message, path }) => ({ message, path: path.join("."), line: 1, column: 1 }));
   throw new CodedError("COMPOSITION_INVALID", `not a sequence of decisions: ${issues[0]?.path}: ${issues[0]?.message}`, { issues });
 }
 

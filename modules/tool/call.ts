@@ -1,5 +1,5 @@
-import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
+import { parseInput } from "../../daemon/parse-input.ts";
 import type { Tool } from "./tool.ts";
 
 export interface ToolCall {
@@ -16,10 +16,11 @@ export interface ToolCall {
  * @throws CodedError REQUEST_INVALID, TOOL_FAILED (details.cause), REQUEST_TIMEOUT
  */
 export async function callTool(tool: Tool, call: ToolCall): Promise<unknown> {
-  const parsed = tool.parameters.safeParse(call.arguments);
+  const parsed = parseInput(tool.parameters, call.arguments);
   if (!parsed.success) {
-    const issues = parsed.error.issues.map(({ path, message }) => ({ path: ["arguments", ...path].join("."), message }));
-    throw new CodedError("REQUEST_INVALID", `The arguments do not fit the tool ${tool.name}: ${z.prettifyError(parsed.error)}`, { issues });
+    const issues = parsed.problems.map(({ path, message }) => ({ path: ["arguments", ...path].join("."), message }));
+    const told = issues.map(({ path, message }) => `${path}: ${message}`).join("; ");
+    throw new CodedError("REQUEST_INVALID", `The arguments do not fit the tool ${tool.name}: ${told}`, { issues });
   }
   const seconds = call.timeout ?? tool.timeout;
   const limit = AbortSignal.timeout(seconds * 1_000);

@@ -11,6 +11,7 @@ const pureFiles = [
   "daemon/module.ts",
   "daemon/errors.ts",
   "daemon/names.ts",
+  "daemon/parse-input.ts",
   "daemon/capabilities.ts",
   "daemon/yaml.ts",
   "daemon/retry.ts",

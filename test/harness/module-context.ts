@@ -26,6 +26,7 @@ import type {
   RunJournal,
   StateStore,
 } from "../../daemon/module.ts";
+import { parseInput } from "../../daemon/parse-input.ts";
 import { MemoryEventLog } from "./memory-log.ts";
 
 /** Answers a command of another module. */
@@ -159,8 +160,8 @@ export async function startModule<State extends AsyncDisposable>(
   const call: TestModule<State>["call"] = async (name, input, as) => {
     const command = module.commands[name] ?? module.commands[`${module.name}:${name}`];
     if (!command) throw new CodedError("COMMAND_NOT_FOUND", `no handler for ${name}`);
-    const parsed = command.input.safeParse(input);
-    if (!parsed.success) throw new CodedError("REQUEST_INVALID", parsed.error.message, { issues: parsed.error.issues });
+    const parsed = parseInput(command.input, input);
+    if (!parsed.success) throw new CodedError("REQUEST_INVALID", JSON.stringify(parsed.problems), { issues: parsed.problems });
     return command.output.parse(await command.handle(parsed.data, callOf(as))) as never;
   };
 

@@ -100,7 +100,7 @@ describe("configuration", () => {
     assert.throws(refused("lamp: {}"), new ConfigError("Unknown key lamp in reprise.yaml; did you mean lamps?"));
     assert.throws(refused("__proto__: {}"), /Unknown key __proto__ in reprise.yaml/);
     assert.throws(refused("lamps: {watts: much}"), /^ConfigError: lamps.watts in reprise.yaml: .*expected number/);
-    assert.throws(refused("lamps: {what: 1}"), /^ConfigError: lamps in reprise.yaml: .*"what"/);
+    assert.throws(refused("lamps: {what: 1}"), /^ConfigError: lamps\.what in reprise.yaml: is unknown: expected watts/);
     assert.equal(mistake([], {}, "lamps: 60"), "Unknown key lamps in reprise.yaml.");
   });
 

@@ -1,0 +1,69 @@
+/**
+ * Parsing what somebody wrote: every problem has its place and says what is expected there, also where several forms are
+ * allowed or a field is not known. Pure.
+ */
+import type { z } from "zod";
+
+export interface Problem {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
+export type Parsed<Data> =
+  | { readonly success: true; readonly data: Data }
+  | { readonly success: false; readonly problems: readonly Problem[] };
+
+export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unknown): Parsed<z.output<Schema>> {
+  const parsed = schema.safeParse(input, { error: describe });
+  return parsed.success ? parsed : { success: false, problems: parsed.error.issues.flatMap((issue) => problemsOf(issue)) };
+}
+
+/** Where zod's own message does not say what is expected. */
+function describe(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === "invalid_format" && issue.format === "datetime") return "expected a time such as 2026-01-31T08:00:00Z";
+  if (issue.code === "invalid_type" && issue.input === undefined) {
+    return issue.expected === "nonoptional" ? "is required" : `is required: expected ${issue.expected}`;
+  }
+  if (issue.code !== "unrecognized_keys") return undefined;
+  const { shape } = (issue.inst as z.core.$ZodObject)._zod.def;
+  const fields = Object.keys(shape ?? {});
+  return fields.length === 0 ? "is unknown: no field is expected here" : `is unknown: expected ${anyOf(fields)}`;
+}
+
+function problemsOf(issue: z.core.$ZodIssue, parent: readonly PropertyKey[] = []): Problem[] {
+  const path = [...parent, ...issue.path];
+  switch (issue.code) {
+    case "unrecognized_keys":
+      return issue.keys.map((key) => ({ path: [...path, key], message: issue.message }));
+    case "invalid_key":
+      return issue.issues.map(({ message }) => ({ path, message: `the name is not valid: ${message}` }));
+    case "invalid_union":
+      return issue.errors.length === 0 ? [{ path, message: issue.message }] : nearest(issue.errors, path);
+    default:
+      return [{ path, message: issue.message }];
+  }
+}
+
+/** The problems of the form that the input was meant to have; if it is of none, what the forms are. */
+function nearest(forms: readonly (readonly z.core.$ZodIssue[])[], path: readonly PropertyKey[]): Problem[] {
+  const meant = forms
+    .filter((issues) => expectedKinds(issues).length === 0)
+    .map((issues) => issues.flatMap((issue) => problemsOf(issue, path)))
+    .sort((left, right) => left.length - right.length)[0];
+  return meant ?? [{ path, message: `expected ${anyOf([...new Set(forms.flatMap(expectedKinds))])}` }];
+}
+
+/** What the value would have to be instead; nothing if it is of the right kind, with problems of other sorts. */
+function expectedKinds(issues: readonly z.core.$ZodIssue[]): string[] {
+  const [first] = issues;
+  if (first === undefined || first.path.length > 0) return [];
+  if (first.code === "invalid_type") return [first.expected === "record" ? "object" : first.expected];
+  if (first.code === "invalid_value") return first.values.map((value) => JSON.stringify(value));
+  if (first.code !== "invalid_union") return [];
+  const kinds = first.errors.map(expectedKinds);
+  return kinds.some((some) => some.length === 0) ? [] : kinds.flat();
+}
+
+/** "a", "a or b", "a, b or c" */
+const anyOf = (words: readonly string[]): string =>
+  words.length < 2 ? words.join() : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
