@@ -165,6 +165,11 @@ export const errorTable = {
     meaning: "The selection was made for another caller, who alone may give its outcome.",
   },
   POLICY_UNKNOWN: { status: 404, retryable: false, meaning: "There is no policy, or no checkpoint of one, with this name." },
+  POLICY_UNTRAINED: {
+    status: 409,
+    retryable: false,
+    meaning: "The policy has no checkpoint in this slot yet; details has the outcomes so far and those needed.",
+  },
   POLICY_NOT_SERVING: {
     status: 409,
     retryable: false,

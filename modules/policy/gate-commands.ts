@@ -3,12 +3,13 @@ import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { type Command, commandsOf } from "../../daemon/module.ts";
 import { compareSequentially } from "./evaluation/sequential.ts";
-import { kinds, unknownPolicy } from "./policies/kinds.ts";
+import { kinds, onlineKinds, unknownPolicy } from "./policies/kinds.ts";
 import { defaultReward, rewardDefinition } from "./reward.ts";
 import { outcomeSource, slotName } from "./schema.ts";
-import { labelOf, type SlotState } from "./serving/slot-state.ts";
+import { type Deployment, labelOf, type SlotState } from "./serving/slot-state.ts";
 import { learnNames } from "./settings.ts";
 import type { State } from "./state.ts";
+import { outcomesPerTraining } from "./training.ts";
 
 const command = commandsOf<State>();
 
@@ -86,6 +87,25 @@ const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof 
   };
 };
 
+type Deployed = z.output<z.ZodObject<typeof deployed>>;
+
+/** The deployment that is meant. @throws CodedError POLICY_UNKNOWN, POLICY_UNTRAINED */
+function deploymentOf({ slot, policy, checkpoint }: Deployed, { slots, ledger, gate }: State): Deployment {
+  const { checkpoints, learned, learn } = slots.of(slot);
+  const isTrained = onlineKinds[policy] !== undefined || checkpoints.some((one) => one.policy === policy);
+  if (kinds[policy] === undefined || isTrained || checkpoint !== undefined) return gate.deploymentOf(slot, policy, checkpoint);
+  const outcomes = ledger.tally(slot).outcomes - learned;
+  const when = learn.includes(policy)
+    ? `it is trained after ${outcomesPerTraining} outcomes, and there are ${outcomes}`
+    : "it is not among what the slot learns, which policy:configure sets";
+  throw new CodedError("POLICY_UNTRAINED", `${policy} has no checkpoint in ${slot} yet: ${when}. policy:train trains it now.`, {
+    slot,
+    policy,
+    outcomes,
+    needed: outcomesPerTraining,
+  });
+}
+
 export const gateCommands: Readonly<Record<string, Command<State>>> = {
   "policy:list": command({
     description: "Lists the slots with what serves them, what is on trial, the live comparison and the checkpoints.",
@@ -141,9 +161,10 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
       decision: figures,
     }),
     deadline: longest,
-    async handle({ slot, policy, checkpoint }, { state, signal }) {
+    async handle(input, { state, signal }) {
+      const { slot } = input;
       await state.ledger.reached(state.lastWritten, signal);
-      const deployment = state.gate.deploymentOf(slot, policy, checkpoint);
+      const deployment = deploymentOf(input, state);
       const evaluation = await state.gate.evaluate(slot, deployment);
       return {
         slot,
@@ -196,9 +217,10 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     input: z.strictObject(deployed),
     output: slotFields,
     deadline: longest,
-    async handle({ slot, policy, checkpoint }, { state, signal }) {
+    async handle(input, { state, signal }) {
+      const { slot } = input;
       await state.ledger.reached(state.lastWritten, signal);
-      await state.gate.promote(slot, state.gate.deploymentOf(slot, policy, checkpoint), false);
+      await state.gate.promote(slot, deploymentOf(input, state), false);
       return describe(slot, state);
     },
   }),

@@ -19,7 +19,7 @@ import { optionsOf } from "./serving/online.ts";
 import { addCheckpoint, type Checkpoint, isSame, labelOf, type SlotState } from "./serving/slot-state.ts";
 import type { Slots } from "./serving/slots.ts";
 
-const every = 500;
+export const outcomesPerTraining = 500;
 const learnedShare = 0.8;
 /** Outcomes after which a running comparison is looked at. */
 const watchEvery = 20;
@@ -53,7 +53,7 @@ export class Training implements AsyncDisposable {
   noticed(joined: readonly Joined[]): void {
     for (const { slot, ordinal } of joined) {
       if (ordinal % watchEvery === 0) this.#watch(slot);
-      if (ordinal % every === 0) this.#begin(slot);
+      if (ordinal % outcomesPerTraining === 0) this.#begin(slot);
     }
   }
 
@@ -112,10 +112,10 @@ export class Training implements AsyncDisposable {
   #due(slot: string): number | undefined {
     const { learned, frozen } = this.#options.slots.of(slot);
     const { outcomes } = this.#options.ledger.tally(slot);
-    const next = learned + every;
+    const next = learned + outcomesPerTraining;
     if (frozen || next > outcomes) return undefined;
     // What it would be trained on is gone when it comes too late.
-    return outcomes - next > readersLag ? outcomes - (outcomes % every) : next;
+    return outcomes - next > readersLag ? outcomes - (outcomes % outcomesPerTraining) : next;
   }
 
   async #work(slot: string): Promise<void> {
@@ -138,7 +138,9 @@ export class Training implements AsyncDisposable {
     const { gate, slots } = this.#options;
     const state = slots.of(slot);
     const trained = ripe(state, due);
-    const shadows = isPowerOfTwo(due / every) ? state.learn.filter((name) => onlineKinds[name]).map((policy) => ({ policy })) : [];
+    const shadows = isPowerOfTwo(due / outcomesPerTraining)
+      ? state.learn.filter((name) => onlineKinds[name]).map((policy) => ({ policy }))
+      : [];
     for (const deployment of [...trained, ...shadows]) {
       const present = slots.of(slot);
       const label = labelOf(deployment);
@@ -167,7 +169,7 @@ export class Training implements AsyncDisposable {
 
 /** Checkpoints that were not judged yet and have enough outcomes after what they learned from, the newest of each kind. */
 function ripe({ checkpoints, judged }: SlotState, outcomes: number): { policy: string; checkpoint: string }[] {
-  const old = checkpoints.filter((one) => outcomes - one.outcomes >= every);
+  const old = checkpoints.filter((one) => outcomes - one.outcomes >= outcomesPerTraining);
   return old
     .filter((one, index) => old.findIndex(({ policy }) => policy === one.policy) === index)
     .map(({ policy, sha256 }) => ({ policy, checkpoint: sha256 }))

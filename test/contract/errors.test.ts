@@ -180,6 +180,7 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
     return codeOf("policy:outcome", { decision_id, reward: 1 }, { "ce-source": "bob" });
   },
   POLICY_UNKNOWN: asked("policy:select", { slot: "lamp", candidates: [{ id: "red" }], policy: "oracle" }),
+  POLICY_UNTRAINED: asked("policy:promote", { slot: "lamp", policy: "kto" }),
   POLICY_NOT_SERVING: asked("policy:select", { slot: "lamp", candidates: [{ id: "red" }], policy: "kto" }),
   PROMOTION_REFUSED: asked("policy:promote", { slot: "lamp", policy: "uniform" }),
   async SLOT_FROZEN({ ask, codeOf }) {

@@ -89,10 +89,23 @@ describe("a trained policy", () => {
     for (const figure of ["loss", "entropy", "value", "regret"]) assert.ok(Number.isFinite(report[figure]), `${figure}: ${report[figure]}`);
   });
 
-  it("is refused by name until it serves, and unknown without a checkpoint", async () => {
+  it("is refused by name until it serves; without a checkpoint it is told how many outcomes there are of those needed", async () => {
     await using policy = await start();
     await assert.rejects(policy.call("policy:select", { slot, candidates, policy: "kto" }), failsWith("POLICY_NOT_SERVING"));
-    await assert.rejects(policy.call("policy:promote", { slot, policy: "kto" }), failsWith("POLICY_UNKNOWN"));
+    await play(policy, 3);
+    for (const command of ["policy:promote", "policy:evaluate"]) {
+      for (const [name, when] of [
+        ["kto", /^kto has no checkpoint in lamp yet: it is trained after 500 outcomes, and there are 3\./],
+        ["reinforce", /^reinforce has no checkpoint in lamp yet: it is not among what the slot learns/],
+      ] as const) {
+        await assert.rejects(policy.call(command, { slot, policy: name }), (error: CodedError) => {
+          assert.deepEqual([error.code, error.details.outcomes, error.details.needed], ["POLICY_UNTRAINED", 3, 500]);
+          assert.match(error.message, when);
+          return true;
+        });
+      }
+    }
+    await assert.rejects(policy.call("policy:promote", { slot, policy: "oracle" }), failsWith("POLICY_UNKNOWN"));
     await assert.rejects(policy.call("policy:evaluate", { slot, policy: "kto", checkpoint: "0123456789ab" }), failsWith("POLICY_UNKNOWN"));
     await assert.rejects(policy.call("policy:train", { slot, policy: "thompson" }), failsWith("POLICY_UNKNOWN"));
   });
