@@ -2,6 +2,7 @@
 import { CodedError, errorTable } from "../../daemon/errors.ts";
 import type { Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
 import { retry } from "../../daemon/retry.ts";
+import { checkVariants } from "./check-variants.ts";
 import { evidenceOf, slotOf } from "./evidence.ts";
 import { play } from "./player.ts";
 import type { Experiment, StartRequest, Status } from "./schema.ts";
@@ -87,8 +88,7 @@ export async function openExperiments(context: ModuleContext): Promise<Experimen
       };
       experiments.set(name, experiment);
       try {
-        if (request.runs > 0)
-          await Promise.all(variants.map((variant) => context.call("composition:get", { name: variant }, { caller, cause: meta })));
+        if (request.runs > 0) await checkVariants(variants, context, meta);
         await context.call("policy:configure", { slot: slotOf(experiment), learn: [] });
         await keep(experiment);
         await context.emit("experiment:started", { name, variants, mode, runs: request.runs }, meta, {

@@ -11,7 +11,7 @@ export const startRequest = z.strictObject({
     .min(2)
     .max(8)
     .refine((variants) => new Set(variants).size === variants.length, "variants must differ")
-    .describe("names of patterns"),
+    .describe("names of patterns; without `runs`, of whatever is compared"),
   mode: z
     .enum(["ab", "bandit"])
     .default("ab")

@@ -11,15 +11,11 @@ import { discoverModules } from "../../daemon/module-host.ts";
 import { projectFolder } from "../../daemon/project.ts";
 import { type Asker, askerOn } from "./ask.ts";
 
-export interface TestDaemon extends AsyncDisposable {
+/** It asks as a plain client without credentials. */
+export interface TestDaemon extends AsyncDisposable, Asker {
   readonly daemon: Daemon;
   readonly config: Config;
-  /** A plain client without credentials. */
   readonly client: NatsConnection;
-  /** Asks a command; fails the test when the answer is an error. */
-  readonly ask: Asker["ask"];
-  /** Asks a command and returns the error's code. */
-  readonly codeOf: Asker["codeOf"];
 }
 
 export interface TestDaemonOptions {
@@ -52,8 +48,7 @@ export async function startTestDaemon({
     const daemon = resources.use(await startDaemon(config, log, new AbortController().signal, withShipped(modules)));
     const client = await connect({ servers: daemon.natsUrl });
     resources.defer(() => client.close());
-    const { ask, codeOf } = askerOn(client, config.prefix);
-    return { daemon, config, client, ask, codeOf, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+    return { daemon, config, client, ...askerOn(client, config.prefix), [Symbol.asyncDispose]: () => resources.disposeAsync() };
   } catch (error) {
     await resources.disposeAsync();
     throw error;

@@ -24,8 +24,8 @@ before(async () => {
 });
 after(() => daemon?.[Symbol.asyncDispose]());
 
-const write = (name: string, strategy: string, { ask }: Pick<TestDaemon, "ask"> = daemon) => {
-  const content = `name: ${name}\ntype: orchestration\nversion: 1.0.0\norchestration_logic:\n  strategy: |\n    ${strategy}\n`;
+const write = (name: string, strategy: string, { ask }: Pick<TestDaemon, "ask"> = daemon, more = "") => {
+  const content = `name: ${name}\ntype: orchestration\nversion: 1.0.0\n${more}orchestration_logic:\n  strategy: |\n    ${strategy}\n`;
   return ask("composition:create", { type: "orchestration", name, content });
 };
 const statusOf = async (name: string, { ask }: Pick<TestDaemon, "ask"> = daemon): Promise<Status> => {
@@ -77,19 +77,29 @@ describe("an experiment", () => {
     assert.deepEqual((await daemon.ask<Status>("experiment:stop", { name: "given" })).state, "stopped");
   });
 
-  it("refuses a variant that is no pattern before it begins", async () => {
-    assert.equal(
-      await daemon.codeOf("experiment:start", { name: "void", variants: ["good", "nowhere"], runs: 5 }),
-      "COMPOSITION_NOT_FOUND",
-    );
-    assert.equal(await daemon.codeOf("experiment:status", { name: "void" }), "EXPERIMENT_NOT_FOUND");
+  it("refuses variants that cannot be played before it begins, naming each", async () => {
+    await write("garbled", "EMIT WITH 3", daemon, "strict: true\n");
+    await write("unclosed", "RETURN (1 +");
+    for (const [variants, code, named] of [
+      [["good", "nowhere", "neverland"], "COMPOSITION_NOT_FOUND", ["nowhere", "neverland"]],
+      [["good", "base_orchestrator"], "COMPOSITION_INVALID", ["base_orchestrator"]],
+      [["garbled", "good", "unclosed"], "PATTERN_INVALID", ["garbled", "unclosed"]],
+    ] as const) {
+      const error = await daemon.errorOf("experiment:start", { name: "void", variants, runs: 5 });
+      assert.equal(error.code, code);
+      for (const name of named) assert.match(error.message, new RegExp(`\\b${name}\\b`));
+      assert.equal(await daemon.codeOf("experiment:status", { name: "void" }), "EXPERIMENT_NOT_FOUND");
+    }
   });
 
-  it("ends as failed when a pattern cannot be played", async () => {
-    await daemon.ask("experiment:start", { name: "fails", variants: ["good", "base_orchestrator"], runs: 50 });
+  it("ends as failed when whoever asked for it may not start runs", async () => {
+    const content = 'name: watcher\ntype: profile\nversion: 1.0.0\ncapabilities: ["experiment:start"]\n';
+    await daemon.ask("composition:create", { type: "profile", name: "watcher", content });
+    const { agent_id } = await daemon.ask<{ agent_id: string }>("agent:spawn", { profile: "watcher" });
+    await daemon.ask("experiment:start", { name: "fails", variants: ["good", "bad"], runs: 50 }, { "ce-agent": agent_id });
     const status = await ended("fails");
     assert.equal(status.state, "failed");
-    assert.match(status.reason ?? "", /^[A-Z_]+: .*base_orchestrator/);
+    assert.match(status.reason ?? "", /^CAPABILITY_DENIED: .*orchestration:start/);
   });
 
   it("goes on after a restart, and draws nothing twice", async (t) => {
