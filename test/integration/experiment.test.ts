@@ -82,7 +82,7 @@ describe("an experiment", () => {
     await write("unclosed", "RETURN (1 +");
     for (const [variants, code, named] of [
       [["good", "nowhere", "neverland"], "COMPOSITION_NOT_FOUND", ["nowhere", "neverland"]],
-      [["good", "base_orchestrator"], "COMPOSITION_INVALID", ["base_orchestrator"]],
+      [["good", "base_orchestrator"], "PATTERN_INVALID", ["base_orchestrator"]],
       [["garbled", "good", "unclosed"], "PATTERN_INVALID", ["garbled", "unclosed"]],
     ] as const) {
       const error = await daemon.errorOf("experiment:start", { name: "void", variants, runs: 5 });
