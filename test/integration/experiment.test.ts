@@ -79,11 +79,9 @@ describe("an experiment", () => {
 
   it("refuses variants that cannot be played before it begins, naming each", async () => {
     await write("garbled", "EMIT WITH 3", daemon, "strict: true\n");
-    await write("unclosed", "RETURN (1 +");
     for (const [variants, code, named] of [
       [["good", "nowhere", "neverland"], "COMPOSITION_NOT_FOUND", ["nowhere", "neverland"]],
-      [["good", "base_orchestrator"], "PATTERN_INVALID", ["base_orchestrator"]],
-      [["garbled", "good", "unclosed"], "PATTERN_INVALID", ["garbled", "unclosed"]],
+      [["garbled", "good", "base_orchestrator"], "PATTERN_INVALID", ["garbled", "base_orchestrator"]],
     ] as const) {
       const error = await daemon.errorOf("experiment:start", { name: "void", variants, runs: 5 });
       assert.equal(error.code, code);
