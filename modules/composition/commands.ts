@@ -82,10 +82,8 @@ export const compositionCommands = {
     async handle(input, call) {
       const fields = readComposition(input.content, input);
       assertUnedited(fields, input.content, noLineage);
-      const existing = await call.state.store.find(input.name);
-      if (existing) throw taken(existing);
       const text = input.message ?? `composition(${input.name}): create ${fields.version}`;
-      const written = await write(call, { ...input, file: null, content: input.content, message: text });
+      const written = await add(call, { ...input, message: text });
       await announce(call, "composition:created", input.type, fields, written);
       return { name: input.name, type: input.type, version: fields.version, commit: written.commit };
     },
@@ -169,6 +167,27 @@ export async function write({ context, caller }: Call<State>, change: Change): P
   return { commit: info.commit, author: info.author.name };
 }
 
+/** Writes the file of a name that is free, in any type. @throws CodedError COMPOSITION_EXISTS */
+export function add(call: Call<State>, { name, ...change }: Omit<Change, "file">): ReturnType<typeof write> {
+  const { store, turns } = call.state;
+  const assertFree = async () => {
+    const existing = await store.find(name);
+    if (existing)
+      throw new CodedError("COMPOSITION_EXISTS", `${existing.file.path} has this name already (type ${existing.type})`, {
+        path: existing.file.path,
+      });
+  };
+  return turns.take(name, call.signal, async () => {
+    await assertFree();
+    try {
+      return await write(call, { name, ...change, file: null });
+    } catch (error) {
+      await assertFree(); // it may have been committed by hand meanwhile
+      throw error;
+    }
+  });
+}
+
 function announce({ context, meta }: Call<State>, event: string, ofType: string, { name, version }: CompositionFields, written: object) {
   return context.emit(event, { name, type: ofType, version, ...written }, meta);
 }
@@ -176,9 +195,6 @@ function announce({ context, meta }: Call<State>, event: string, ofType: string,
 const issuesOf = (error: CodedError): Issue[] => error.details.issues as Issue[];
 
 const invalidRequest = (text: string): CodedError => new CodedError("REQUEST_INVALID", text, { issues: [{ message: text, path: [] }] });
-
-export const taken = ({ type, file }: { type: string; file: RepositoryFile }): CodedError =>
-  new CodedError("COMPOSITION_EXISTS", `${file.path} has this name already (type ${type})`, { path: file.path });
 
 const stale = (text: string, file: RepositoryFile): CodedError =>
   new CodedError("COMPOSITION_STALE", text, { path: file.path, blob: file.blob });

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { commandsOf } from "../../daemon/module.ts";
 import { forkOf, forkRecord, relationshipOf } from "./ancestry.ts";
-import { author, content, taken, type, write } from "./commands.ts";
+import { add, author, content, type } from "./commands.ts";
 import { hasReservedTrailer } from "./commit-message.ts";
 import { compositionName, readComposition } from "./content.ts";
 import type { Resolution } from "./data-merge.ts";
@@ -102,8 +102,6 @@ export const versionCommands = {
       const { state, context, meta } = call;
       const parent = await state.catalogue.correct(await state.store.get(parseReference(input.parent)));
       const parentFields = fieldsOf(parent);
-      const existing = await state.store.find(input.name);
-      if (existing) throw taken(existing);
       const lineage = {
         parent: `${parent.name}@${parentFields.version}`,
         commit: parent.commit,
@@ -120,10 +118,9 @@ export const versionCommands = {
       ]);
       const { version } = readComposition(forked, { name: input.name, type: parent.type });
       const trailer = `Forked-From: ${lineage.parent} ${parent.commit}`;
-      const written = await write(call, {
+      const written = await add(call, {
         ...input,
         type: parent.type,
-        file: null,
         content: forked,
         message: `composition(${input.name}): fork ${lineage.parent}\n\n${input.reason}\n\n${trailer}`,
       });

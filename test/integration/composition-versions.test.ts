@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import type { CommitRequest } from "../../daemon/module.ts";
 import composition from "../../modules/composition/index.ts";
 import { gitIn } from "../harness/git.ts";
 import { startModule } from "../harness/module-context.ts";
@@ -94,6 +97,29 @@ test("a fork refuses what the daemon writes, paths that lead nowhere, a taken na
   await assert.rejects(fork({}, "demo"), { code: "COMPOSITION_EXISTS" });
   await assert.rejects(call("fork", { parent: "nobody", name: "x", reason: "try" }), { code: "COMPOSITION_NOT_FOUND" });
   await assert.rejects(call("fork", { parent: "demo", name: "x", reason: "a\nEvent: memory/1" }), { code: "REQUEST_INVALID" });
+});
+
+test("of several who want one name at the same time one gets it, and the others are told that it is taken", async (t) => {
+  const { call, context, folder, git } = await start(t);
+  const textOf = (type: string) => `name: wanted\ntype: ${type}\nversion: 1.0.0\n`;
+  await call("create", { type: "profile", name: "parent", content: textOf("profile").replace("wanted", "parent") });
+  const outcomes = await Promise.allSettled([
+    ...["orchestration", "component"].map((type) => call("create", { type, name: "wanted", content: textOf(type) })),
+    ...Array.from({ length: 4 }, () => call("fork", { parent: "parent", name: "wanted", reason: "a race" })),
+  ]);
+  const refusals = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason.code] : []));
+  assert.deepEqual(refusals, Array(5).fill("COMPOSITION_EXISTS"));
+
+  const commit = context.repository.commit.bind(context.repository);
+  Object.assign(context.repository, {
+    async commit(request: CommitRequest) {
+      await writeFile(join(folder, "profiles", "mine.yaml"), textOf("profile").replace("wanted", "mine"));
+      await git("add", "profiles/mine.yaml");
+      await git("commit", "-qm", "by hand");
+      return commit(request);
+    },
+  });
+  await assert.rejects(call("fork", { parent: "parent", name: "mine", reason: "too late" }), { code: "COMPOSITION_EXISTS" });
 });
 
 test("a diff tells what changed by path and by statement, and how both are related", async (t) => {
