@@ -12,6 +12,7 @@ import { showProgress } from "./demo/progress.ts";
 import { pattern, play } from "./demo/run.ts";
 import { type MeasuredFile, type Measurement, renderTable, summarise, verdict } from "./demo/summary.ts";
 import type { Place } from "./locate.ts";
+import { UsageError } from "./usage-error.ts";
 
 export interface DemoOptions {
   readonly directory: string;
@@ -25,7 +26,13 @@ const maximumFiles = 500;
 const lambda = 0.005;
 const methods = ["store", "gzip-1", "gzip-6", "gzip-9", "brotli-4", "brotli-9", "zstd-3", "zstd-9", "zstd-19"];
 
-/** @throws CommandError, ConnectionError, or the signal's reason */
+interface Found {
+  readonly files: readonly { readonly path: string }[];
+  readonly skipped: number;
+  readonly more: boolean;
+}
+
+/** @throws UsageError when there is no file to learn from, CommandError, ConnectionError, or the signal's reason */
 export async function runDemo({ directory: given, place, json, signal }: DemoOptions): Promise<void> {
   const directory = resolve(given);
   const say = (text: string) => void (json || process.stdout.write(`${text}\n`));
@@ -34,11 +41,13 @@ export async function runDemo({ directory: given, place, json, signal }: DemoOpt
   const { client } = daemon;
   if (daemon.started) say("No daemon was running: one is started for the time of the demo, and its data stay.");
 
-  const { files } = await tool<{ files: { path: string }[] }>(client, "list_files", { directory, limit: maximumFiles });
+  const { files, skipped, more } = await tool<Found>(client, "list_files", { directory, limit: maximumFiles });
+  if (files.length === 0) throw new UsageError(nothingBelow(directory, skipped));
   const known = await outcomesSoFar(client);
+  if (more) say(`There are more than ${maximumFiles} files: the first ${maximumFiles} are played, sorted by path.`);
+  if (files.length < methods.length) say("There are fewer files than methods: repeat the demo, or take a larger folder, to see it learn.");
   say(`${files.length} files below ${directory}, ${methods.length} methods, reward = saved share − ${lambda} · milliseconds.`);
   say(known === 0 ? "Nothing is known yet: the first choices are guesses." : `Starts from what ${known} earlier outcomes taught.`);
-  if (files.length === 0) return;
 
   const played = await play(client, { directory, limit: maximumFiles, lambda }, files.length, signal);
   const choices = choicesOf(played.result);
@@ -53,6 +62,7 @@ export async function runDemo({ directory: given, place, json, signal }: DemoOpt
     const result = {
       directory,
       files: files.length,
+      more,
       lambda,
       outcomes_before: known,
       agent_id,
@@ -68,6 +78,11 @@ export async function runDemo({ directory: given, place, json, signal }: DemoOpt
   say(`${verdict(summary)}\n`);
   say(`${decisions} decisions of this run are in git, each with its options and its reason:\n  ${gitLog}`);
   say(`Run it again: it will start from ${known + choices.size} outcomes.`);
+}
+
+function nothingBelow(directory: string, skipped: number): string {
+  const reason = skipped === 0 ? "" : `; passed over: ${skipped}, larger than 1 MB, links, or not readable`;
+  return `There is no file to learn from below ${directory}${reason}. Folders named .git, node_modules and .cache do not count.`;
 }
 
 async function tool<Result>(client: Client, name: string, parameters: Readonly<Record<string, unknown>>): Promise<Result> {

@@ -10,6 +10,7 @@ import { settings } from "../settings.ts";
 import { suggest } from "../suggestion.ts";
 import type { Client } from "./client.ts";
 import { locateDaemon, type Place } from "./locate.ts";
+import { UsageError } from "./usage-error.ts";
 
 export interface Invocation {
   readonly positionals: readonly string[];
@@ -25,7 +26,6 @@ interface Verb {
   run(invocation: Invocation): Promise<void>;
 }
 
-class UsageError extends Error {}
 class Interruption extends Error {}
 
 /** For verbs that have something to clean up: aborted by the first Ctrl-C or SIGTERM. The second one ends the process. */

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { projectFolder } from "../../daemon/project.ts";
@@ -48,12 +49,43 @@ describe("the demo", () => {
     assert.equal(store.saved_share, 0);
 
     const text = await demo(["files"], env);
+    assert.match(text, /fewer files than methods/);
     assert.match(text, new RegExp(`Starts from what ${fileCount} earlier outcomes taught`));
     assert.match(text, new RegExp(`start from ${2 * fileCount} outcomes`));
 
     const [command, ...argv] = first.git_log.split(" ");
     const { stdout } = await promisify(execFile)(command, argv);
     assert.equal(stdout.match(new RegExp(`Run: ${first.run_id}`, "g"))?.length, fileCount);
+  });
+
+  it("says why there is nothing to learn from, as wrong usage", async () => {
+    await mkdir(join(folder, "empty"));
+    await mkdir(join(folder, "large"));
+    await writeFile(join(folder, "large", "1"), Buffer.alloc(1_048_577));
+    for (const [directory, reason] of [
+      ["empty", /There is no file to learn from below \S+empty\. Folders named/],
+      ["large", /There is no file to learn from below \S+large; passed over: 1, larger than 1 MB/],
+    ] as const) {
+      await assert.rejects(demo([directory], { REPRISE_DATA: daemon.config.data }), (error: { code: number; stderr: string }) => {
+        assert.equal(error.code, 2);
+        assert.match(error.stderr, reason);
+        return true;
+      });
+    }
+  });
+
+  it("says that only the first 500 files are played", async () => {
+    await mkdir(join(folder, "many"));
+    for (let index = 0; index < 501; index++) await writeFile(join(folder, "many", `${index}.txt`), `${index}`);
+    const child = spawn(process.execPath, [program, "demo", "many"], {
+      cwd: folder,
+      env: environment({ REPRISE_DATA: daemon.config.data }),
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    const [text] = await once(createInterface({ input: child.stdout }), "line");
+    assert.equal(text, "There are more than 500 files: the first 500 are played, sorted by path.");
+    child.kill("SIGINT");
+    await once(child, "close");
   });
 
   it("ends the agent when it is interrupted", async () => {

@@ -145,7 +145,10 @@ describe("list_files", () => {
   });
 
   it("stops at the limit, which is at most 500", async () => {
-    const { files } = await call("list_files", { directory: folder, limit: 2 });
+    const { files, more } = await call("list_files", { directory: folder, limit: 2 });
+    assert.equal(more, true);
+    const all = await call("list_files", { directory: folder });
+    assert.equal((await call("list_files", { directory: folder, limit: all.files.length })).more, false);
     assert.equal(files.length, 2);
     await assert.rejects(call("list_files", { directory: folder, limit: 501 }), failsWith("REQUEST_INVALID", /limit/));
   });

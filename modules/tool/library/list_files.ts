@@ -17,8 +17,10 @@ export default defineTool({
   }),
   returns: z.object({
     files: z.array(z.object({ path: z.string(), size: z.int(), extension: z.string() })),
-    /** Files that were passed over before the limit was reached: too large, symbolic links, special, unreadable. */
+    /** Files that were passed over on the way: too large, symbolic links, special, unreadable. */
     skipped: z.int(),
+    /** There are more than the limit. */
+    more: z.boolean(),
   }),
   idempotent: true,
   timeout: 20,
@@ -27,13 +29,17 @@ export default defineTool({
     const isWanted = async (folder: string) => !skippedFolders.has(basename(folder)) && !(await isOwnFile(folder));
     const files: { path: string; size: number; extension: string }[] = [];
     let skipped = 0;
+    let more = false;
     for await (const path of walk(directory, { signal, isWanted, onUnreadable: () => skipped++ })) {
       const stats = await lstat(path).catch(() => undefined);
-      if (stats?.isFile() && stats.size <= maximumBytes) files.push({ path, size: stats.size, extension: extensionOf(path) });
-      else skipped++;
-      if (files.length === limit) break;
+      if (!stats?.isFile() || stats.size > maximumBytes) skipped++;
+      else if (files.length < limit) files.push({ path, size: stats.size, extension: extensionOf(path) });
+      else {
+        more = true;
+        break;
+      }
     }
-    return { files, skipped };
+    return { files, skipped, more };
   },
 });
 
