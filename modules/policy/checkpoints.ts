@@ -2,7 +2,7 @@
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import { encode } from "./features/encode.ts";
-import { defaultSpec } from "./features/spec.ts";
+import type { FeatureSpec } from "./features/spec.ts";
 import { kinds, unknownPolicy } from "./policies/kinds.ts";
 import type { Policy } from "./policies/policy.ts";
 import { optionsOf } from "./serving/online.ts";
@@ -22,10 +22,10 @@ export class Checkpoints {
     return this.#context.objects.put(bytes);
   }
 
-  /** @throws CodedError POLICY_STATE_INVALID when it is missing, damaged, or not made of finite numbers */
-  load(slot: string, policy: string, sha256: string): Promise<Policy> {
-    const key = `${sha256} ${slot}`;
-    const loaded = this.#loaded.get(key) ?? this.#read(slot, policy, sha256);
+  /** @throws CodedError POLICY_STATE_INVALID when it is missing, damaged, of another spec, or not made of finite numbers */
+  load(slot: string, policy: string, sha256: string, spec: FeatureSpec): Promise<Policy> {
+    const key = `${sha256} ${spec.version} ${slot}`;
+    const loaded = this.#loaded.get(key) ?? this.#read(slot, policy, sha256, spec);
     this.#loaded.delete(key);
     this.#loaded.set(key, loaded);
     if (this.#loaded.size > mostInMemory) this.#loaded.delete(this.#loaded.keys().next().value as string);
@@ -33,8 +33,8 @@ export class Checkpoints {
     return loaded;
   }
 
-  delete(sha256: string): Promise<void> {
-    return this.#context.objects.delete(sha256);
+  async delete(sha256: string): Promise<void> {
+    await this.#context.objects.delete(sha256);
   }
 
   async bytes(sha256: string): Promise<Uint8Array> {
@@ -43,17 +43,17 @@ export class Checkpoints {
     return bytes;
   }
 
-  async #read(slot: string, policy: string, sha256: string): Promise<Policy> {
-    return check(slot, policy, await this.bytes(sha256));
+  async #read(slot: string, policy: string, sha256: string, spec: FeatureSpec): Promise<Policy> {
+    return check(slot, policy, await this.bytes(sha256), spec);
   }
 }
 
 /** Loads it and asks it something: odds that are none would only show when somebody waits for them. */
-function check(slot: string, policy: string, bytes: Uint8Array): Policy {
+function check(slot: string, policy: string, bytes: Uint8Array, spec: FeatureSpec): Policy {
   const kind = kinds[policy];
   if (kind === undefined) throw unknownPolicy(policy);
-  const loaded = kind.load(bytes, optionsOf(slot));
-  const { probabilities } = loaded.odds(encode(defaultSpec, { probe: 1 }, [{ id: "one" }, { id: "other" }]));
+  const loaded = kind.load(bytes, optionsOf(slot, spec));
+  const { probabilities } = loaded.odds(encode(spec, { probe: 1 }, [{ id: "one" }, { id: "other" }]));
   const sum = probabilities.reduce((total, probability) => total + probability, 0);
   if (!(Math.abs(sum - 1) < 1e-6)) throw new CodedError("POLICY_STATE_INVALID", "The state yields no odds.", { policy });
   return loaded;

@@ -3,10 +3,12 @@ import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { type Command, commandsOf } from "../../daemon/module.ts";
 import { compareSequentially } from "./evaluation/sequential.ts";
+import { featureChoice, featureSpec, specOf } from "./features/choice.ts";
+import type { FeatureSpec } from "./features/spec.ts";
 import { kinds, onlineKinds, unknownPolicy } from "./policies/kinds.ts";
 import { defaultReward, rewardDefinition } from "./reward.ts";
 import { outcomeSource, slotName } from "./schema.ts";
-import { type Deployment, labelOf, type SlotState } from "./serving/slot-state.ts";
+import { changeFeatures, type Deployment, labelOf, type SlotState } from "./serving/slot-state.ts";
 import { learnNames } from "./settings.ts";
 import type { State } from "./state.ts";
 import { outcomesPerTraining } from "./training.ts";
@@ -50,6 +52,7 @@ const slotFields = z.object({
   refused: z.array(z.string()),
   frozen: z.boolean(),
   learn: z.array(z.string()),
+  features: featureSpec.describe("how its contexts and candidates become numbers"),
   reward: rewardDefinition,
   outcome_from: outcomeSource.shape.event.optional(),
   checkpoints: z.array(checkpointFields),
@@ -64,6 +67,7 @@ const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof 
     refused,
     frozen,
     learn,
+    features,
     checkpoints,
     outcome_from,
     reward = defaultReward,
@@ -80,6 +84,7 @@ const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof 
     refused: [...refused],
     frozen,
     learn: [...learn],
+    features,
     reward,
     ...(outcome_from && { outcome_from }),
     checkpoints: checkpoints.map((one) => ({ ...one, report: { ...one.report } })),
@@ -106,6 +111,14 @@ function deploymentOf({ slot, policy, checkpoint }: Deployed, { slots, ledger, g
   });
 }
 
+/** @throws CodedError SLOT_FROZEN */
+function withFeatures(slot: string, present: SlotState, features: FeatureSpec, { slots, training }: State): SlotState {
+  if (features.version === present.features.version) return present;
+  if (present.frozen)
+    throw new CodedError("SLOT_FROZEN", `What serves ${slot} is frozen, and would be another under other features.`, { slot });
+  return changeFeatures(present, features, slots.fresh.serving, training.again(slot));
+}
+
 export const gateCommands: Readonly<Record<string, Command<State>>> = {
   "policy:list": command({
     description: "Lists the slots with what serves them, what is on trial, the live comparison and the checkpoints.",
@@ -119,21 +132,36 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     },
   }),
   "policy:configure": command({
-    description: "Sets how a slot learns: which policies, and what tells outcomes that nobody gives.",
+    description: "Sets how a slot learns: from which features, by which policies, and what tells outcomes that nobody gives.",
     input: z.strictObject({
       slot: slotName,
       learn: learnNames.optional().describe("[] = only the serving policy"),
       reward: rewardDefinition.optional().describe("what an outcome is worth"),
       outcome_from: outcomeSource.shape.event.nullable().optional().describe("null = whoever selects says so"),
+      features: featureChoice
+        .optional()
+        .describe("all of them; what is not said is as usual. Where they are others, everything is learned from the experience again"),
     }),
     output: slotFields,
-    async handle({ slot, learn, reward, outcome_from }, { state }) {
-      await state.slots.change(slot, ({ outcome_from: present, ...rest }) => {
-        const source = outcome_from === undefined ? present : (outcome_from ?? undefined);
+    async handle({ slot, learn, reward, outcome_from, features: chosen }, { state, meta, signal }) {
+      const features = chosen && specOf(chosen);
+      if (features?.text) await state.embedder.check(features.text, meta);
+      await state.ledger.reached(state.lastWritten, signal);
+      await state.slots.change(slot, (present) => {
+        const { outcome_from: before, ...rest } = features === undefined ? present : withFeatures(slot, present, features, state);
+        const source = outcome_from === undefined ? before : (outcome_from ?? undefined);
         const next = { ...rest, ...(learn && { learn }), ...(reward && { reward }), ...(source && { outcome_from: source }) };
-        const data = { slot, learn: next.learn, reward: next.reward ?? defaultReward, ...(source && { outcome_from: source }) };
+        const data = {
+          slot,
+          learn: next.learn,
+          reward: next.reward ?? defaultReward,
+          ...(source && { outcome_from: source }),
+          features: next.features,
+          serving: labelOf(next.serving),
+        };
         return { state: next, tell: { event: "policy:configured", data } };
       });
+      state.training.begin(slot);
       return describe(slot, state);
     },
   }),

@@ -1,6 +1,7 @@
 /** What is told of the learner and the gate. */
 import { z } from "zod";
 import type { EventDeclaration } from "../../daemon/module.ts";
+import { featureSpec } from "./features/choice.ts";
 import { checkpointFields } from "./gate-commands.ts";
 import { rewardDefinition } from "./reward.ts";
 import { outcomeSource } from "./schema.ts";
@@ -15,6 +16,8 @@ export const gateEvents: Readonly<Record<string, EventDeclaration>> = {
       learn: z.array(z.string()),
       reward: rewardDefinition,
       outcome_from: outcomeSource.shape.event.optional(),
+      features: featureSpec,
+      serving: z.string().describe("where the features are others now, the latest that learns as it goes"),
     }),
   },
   "policy:trained": {

@@ -19,7 +19,17 @@ import type { PolicyState } from "./learner/messages.ts";
 import type { Ledger } from "./ledger.ts";
 import { onlineKinds, unknownPolicy } from "./policies/kinds.ts";
 import { optionsOf } from "./serving/online.ts";
-import { beginTrial, type Contender, type Deployment, isSame, labelOf, promote, rollBack, type SlotState } from "./serving/slot-state.ts";
+import {
+  beginTrial,
+  type Checkpoint,
+  type Contender,
+  type Deployment,
+  isSame,
+  labelOf,
+  promote,
+  rollBack,
+  type SlotState,
+} from "./serving/slot-state.ts";
 import type { Slots } from "./serving/slots.ts";
 
 /** Outcomes of its own that a policy on trial needs. */
@@ -47,24 +57,29 @@ export class Gate {
     this.#options = options;
   }
 
-  /** The deployment that is meant: by a kind's name its newest checkpoint, or a checkpoint by the beginning of its hash. */
+  /**
+   * The deployment that is meant: by a kind's name its newest checkpoint, or a checkpoint by the beginning of its hash.
+   * @throws CodedError POLICY_UNKNOWN; POLICY_STATE_INVALID for one that was trained under another feature spec
+   */
   deploymentOf(slot: string, policy: string, checkpoint?: string): Deployment {
     if (checkpoint === undefined && onlineKinds[policy] !== undefined) return { policy };
     const state = this.#options.slots.of(slot);
-    const found = state.checkpoints.find((one) => one.policy === policy && one.sha256.startsWith(checkpoint ?? ""));
+    const asked = state.checkpoints.filter((one) => one.policy === policy && one.sha256.startsWith(checkpoint ?? ""));
+    const found = asked.find((one) => one.feature_spec === state.features.version) ?? asked[0];
     if (found === undefined) throw unknownPolicy(checkpoint === undefined ? policy : `${policy}@${checkpoint}`);
+    if (found.feature_spec !== state.features.version) throw ofOtherFeatures(slot, found, state.features.version);
     return { policy, checkpoint: found.sha256 };
   }
 
   /** On logged outcomes that came after those it learned from; of a policy that learns as it goes, on the second half of them. */
   async evaluate(slot: string, deployment: Deployment): Promise<Evaluation> {
     const { ledger, slots, learner } = this.#options;
-    const { serving, checkpoints } = slots.of(slot);
+    const { serving, checkpoints, features } = slots.of(slot);
     const { outcomes } = ledger.tally(slot);
     const first = Math.max(0, outcomes - experienceWindow);
     const learned = checkpoints.find(({ sha256 }) => sha256 === deployment.checkpoint)?.outcomes ?? Math.floor((first + outcomes) / 2);
     const [policy, present] = await Promise.all([this.#stateOf(deployment), this.#stateOf(serving)]);
-    const job = { kind: "evaluate", policy, serving: present, options: optionsOf(slot), after: learned } as const;
+    const job = { kind: "evaluate", policy, serving: present, options: optionsOf(slot, features), after: learned } as const;
     return learner.evaluate(job, ledger.outcomes(slot, first, outcomes));
   }
 
@@ -102,6 +117,7 @@ export class Gate {
     if (!evaluation.decision.promote) throw refuse(evaluation.decision.reason, { evaluation });
     const begun = await slots.change(slot, (present) => {
       if (present.frozen || present.contender?.role === "trial" || !isSame(present.serving, state.serving)) return undefined;
+      if (present.features.version !== state.features.version) return undefined;
       const next = beginTrial(present, deployment, ledger.tally(slot).outcomes);
       const data = {
         slot,
@@ -175,6 +191,13 @@ export class Gate {
     });
   }
 }
+
+const ofOtherFeatures = (slot: string, { policy, sha256, feature_spec }: Checkpoint, present: string): CodedError =>
+  new CodedError(
+    "POLICY_STATE_INVALID",
+    `${labelOf({ policy, checkpoint: sha256 })} was trained under the feature spec ${feature_spec}, and ${slot} has ${present}.`,
+    { slot, policy, checkpoint: sha256, feature_spec, present },
+  );
 
 const holds = ({ contender, serving, verdict }: LiveComparison): boolean =>
   verdict === "better" || (verdict !== "worse" && contender.outcomes >= trialOutcomes && contender.mean_reward >= serving.mean_reward);

@@ -4,6 +4,7 @@ import { commandsOf, defineModule, type Module } from "../../daemon/module.ts";
 import { systemRandom } from "./chance.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { derivedOutcomes } from "./derived-outcomes.ts";
+import { specOf } from "./features/choice.ts";
 import { Gate } from "./gate.ts";
 import { gateCommands } from "./gate-commands.ts";
 import { gateEvents } from "./gate-events.ts";
@@ -13,6 +14,7 @@ import { link, linkRequest } from "./link-command.ts";
 import { outcomeRequest, settle } from "./outcome-command.ts";
 import { choice, linked, recorded, selected, slotName } from "./schema.ts";
 import { select, selectRequest } from "./select-command.ts";
+import { Embedder } from "./serving/embedder.ts";
 import { OnlinePolicies } from "./serving/online.ts";
 import { Serving } from "./serving/serving.ts";
 import { newSlot } from "./serving/slot-state.ts";
@@ -94,8 +96,8 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
         },
         onForgotten: () => online?.forget(),
       });
-      const { baseline, learn } = context.settings as Settings;
-      const slots = await Slots.open(context, newSlot(baseline, learn));
+      const { baseline, learn, features, embedding_patience } = context.settings as Settings;
+      const slots = await Slots.open(context, newSlot(baseline, learn, specOf(features)));
       const checkpoints = new Checkpoints(context);
       const learner = new Learner();
       const learning = new OnlinePolicies(database, ledger, context.log);
@@ -115,6 +117,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
         online,
         checkpoints,
         serving,
+        embedder: new Embedder(context, embedding_patience),
         gate,
         training: trained,
         random,

@@ -43,6 +43,18 @@ export const outcomeSource = z.strictObject({
 });
 export type OutcomeSource = z.output<typeof outcomeSource>;
 
+/** Vectors by digest of their text; a custom type for the same reason as that of features. */
+const vectors = z
+  .custom<Readonly<Record<string, readonly number[]>>>((value) => typeof value === "object" && value !== null)
+  .meta({ type: "object" });
+const embeddings = z.object({
+  model: z.string(),
+  dimensions: z.int(),
+  vectors: vectors.describe("by the first 64 bits of the text's SHA-256, in hexadecimal"),
+  missing: z.int().optional().describe("texts without a vector: the choice was made by their words alone"),
+  reason: z.string().optional().describe("why"),
+});
+
 /** The reply of `policy:select`. */
 export const choice = z.object({
   decision_id: z.string(),
@@ -62,6 +74,7 @@ export const selected = choice.extend({
   context: contextFeatures,
   candidates: z.array(candidate),
   feature_spec: z.string().describe("version of the way in which context and candidates became numbers"),
+  embeddings: embeddings.optional().describe("what its texts mean, where the spec says so"),
   deployment: z.string().describe("the policy, or its checkpoint, as it is compared with others"),
   assigned: z.number().describe("share of the slot's selections that this deployment answers"),
   by: z.string().describe("who asked: kind and id"),

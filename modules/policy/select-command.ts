@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Call } from "../../daemon/module.ts";
 import { draw } from "./chance.ts";
 import { encode } from "./features/encode.ts";
-import { defaultSpec } from "./features/spec.ts";
+import { textsOf } from "./features/texts.ts";
 import { rewardDefinition } from "./reward.ts";
 import { type Choice, candidate, choice, contextFeatures, episode, outcomeSource, type Selected, slotName } from "./schema.ts";
 import { ownerOf, type State } from "./state.ts";
@@ -55,8 +55,9 @@ export async function select(request: SelectRequest, call: Call<State>): Promise
 
 async function choose(request: SelectRequest, { state, context: daemon, meta, caller }: Call<State>): Promise<Selecting> {
   const { slot, context, candidates, explore, outcome_from: asked, reward, episode: part } = request;
-  const { policy, label, assigned } = await state.serving.answering(slot, request.policy);
-  const odds = policy.odds(encode(defaultSpec, context, candidates));
+  const { policy, spec, label, assigned } = await state.serving.answering(slot, request.policy);
+  const embeddings = spec.text && (await state.embedder.vectorsOf(textsOf(spec, context, candidates), spec.text, meta));
+  const odds = policy.odds(encode(spec, context, candidates, embeddings));
   const probabilities = odds.probabilities.map((probability) => (1 - explore) * probability + explore / candidates.length);
   const index = draw(probabilities, state.random());
   const made: Choice = {
@@ -76,7 +77,8 @@ async function choose(request: SelectRequest, { state, context: daemon, meta, ca
     slot,
     context,
     candidates,
-    feature_spec: defaultSpec.version,
+    feature_spec: spec.version,
+    ...(embeddings && { embeddings }),
     deployment: label,
     assigned,
     by: ownerOf(caller),

@@ -1,5 +1,6 @@
 /** The section `learning` of reprise.yaml. */
 import { z } from "zod";
+import { featureChoice } from "./features/choice.ts";
 import { kinds, onlineKinds } from "./policies/kinds.ts";
 
 const namesOf = (of: Readonly<Record<string, unknown>>) => z.enum(Object.keys(of) as [string, ...string[]]);
@@ -10,5 +11,7 @@ export const learnNames = z.array(namesOf(kinds)).max(8);
 export const settings = z.strictObject({
   baseline: namesOf(onlineKinds).default("thompson").describe("serves a new slot"),
   learn: learnNames.default(["linucb", "kto"]).describe("of a new slot; [] = only what serves it"),
+  features: featureChoice.prefault({}).describe("of a new slot: how its contexts and candidates become numbers"),
+  embedding_patience: z.number().positive().max(30).default(1).describe("seconds that a selection waits for what its texts mean"),
 });
 export type Settings = z.output<typeof settings>;

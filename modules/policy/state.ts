@@ -4,6 +4,7 @@ import type { Checkpoints } from "./checkpoints.ts";
 import type { Gate } from "./gate.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Selecting } from "./select-command.ts";
+import type { Embedder } from "./serving/embedder.ts";
 import type { OnlinePolicies } from "./serving/online.ts";
 import type { Serving } from "./serving/serving.ts";
 import type { Slots } from "./serving/slots.ts";
@@ -15,6 +16,7 @@ export interface State extends AsyncDisposable {
   readonly online: OnlinePolicies;
   readonly checkpoints: Checkpoints;
   readonly serving: Serving;
+  readonly embedder: Embedder;
   readonly gate: Gate;
   readonly training: Training;
   /** Uniform in [0, 1). */

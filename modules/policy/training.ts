@@ -10,7 +10,6 @@ import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import { readersLag } from "./experience/store.ts";
-import { defaultSpec } from "./features/spec.ts";
 import type { Gate } from "./gate.ts";
 import type { Learner } from "./learner/learner.ts";
 import type { Joined, Ledger } from "./ledger.ts";
@@ -47,13 +46,26 @@ export class Training implements AsyncDisposable {
 
   /** Goes on where an earlier process stopped. */
   resume(): void {
-    for (const slot of this.#options.ledger.slots()) this.#begin(slot);
+    for (const slot of this.#options.ledger.slots()) this.begin(slot);
+  }
+
+  /** Does what is due, if nothing of that is under way. */
+  begin(slot: string): void {
+    if (this.#stopped || this.#busy.has(slot) || this.#due(slot) === undefined) return;
+    const work = this.#work(slot).finally(() => this.#busy.delete(slot));
+    this.#busy.set(slot, work);
+  }
+
+  /** What was done last is to be done again, with other features. @returns the outcomes up to which it counts as done */
+  again(slot: string): number {
+    const { outcomes } = this.#options.ledger.tally(slot);
+    return Math.max(0, outcomes - (outcomes % outcomesPerTraining) - outcomesPerTraining);
   }
 
   noticed(joined: readonly Joined[]): void {
     for (const { slot, ordinal } of joined) {
       if (ordinal % watchEvery === 0) this.#watch(slot);
-      if (ordinal % outcomesPerTraining === 0) this.#begin(slot);
+      if (ordinal % outcomesPerTraining === 0) this.begin(slot);
     }
   }
 
@@ -66,8 +78,10 @@ export class Training implements AsyncDisposable {
   async train(slot: string, policy: string, outcomes: number): Promise<Checkpoint> {
     const { context, ledger, slots, checkpoints, learner } = this.#options;
     const through = Math.floor(learnedShare * outcomes);
-    const options = optionsOf(slot);
-    const last = onPolicy.includes(policy) ? slots.of(slot).checkpoints.find((one) => one.policy === policy) : undefined;
+    const { features, checkpoints: trained } = slots.of(slot);
+    const options = optionsOf(slot, features);
+    const isLast = (one: Checkpoint) => one.policy === policy && one.feature_spec === features.version;
+    const last = onPolicy.includes(policy) ? trained.find(isLast) : undefined;
     const from = last && (await checkpoints.bytes(last.sha256));
     const job = { kind: "train", policy, options, through, ...(from && { from }) } as const;
     const { state, report } = await learner.train(job, ledger.experience(slot, outcomes));
@@ -77,7 +91,7 @@ export class Training implements AsyncDisposable {
       sha256,
       bytes: state.length,
       outcomes: through,
-      feature_spec: defaultSpec.version,
+      feature_spec: features.version,
       seed: options.seed,
       trained_at: new Date().toISOString(),
       report,
@@ -102,12 +116,6 @@ export class Training implements AsyncDisposable {
     await Promise.all(this.#busy.values());
   }
 
-  #begin(slot: string): void {
-    if (this.#stopped || this.#busy.has(slot) || this.#due(slot) === undefined) return;
-    const work = this.#work(slot).finally(() => this.#busy.delete(slot));
-    this.#busy.set(slot, work);
-  }
-
   /** The latest 500 · k that was not worked on. */
   #due(slot: string): number | undefined {
     const { learned, frozen } = this.#options.slots.of(slot);
@@ -121,6 +129,7 @@ export class Training implements AsyncDisposable {
   async #work(slot: string): Promise<void> {
     const { slots, context } = this.#options;
     for (let due = this.#due(slot); due !== undefined && !this.#stopped; due = this.#due(slot)) {
+      const { version } = slots.of(slot).features;
       try {
         for (const policy of slots.of(slot).learn) if (kinds[policy]?.train) await this.train(slot, policy, due);
         await this.#judge(slot, due);
@@ -129,7 +138,8 @@ export class Training implements AsyncDisposable {
         context.log.error({ error, slot, outcomes: due }, "the learner failed; it tries again after the next outcomes");
       }
       const done = due;
-      await slots.change(slot, (state) => ({ state: { ...state, learned: done } }));
+      // With other features since, it is to be done again.
+      await slots.change(slot, (state) => (state.features.version === version ? { state: { ...state, learned: done } } : undefined));
     }
   }
 
@@ -168,8 +178,8 @@ export class Training implements AsyncDisposable {
 }
 
 /** Checkpoints that were not judged yet and have enough outcomes after what they learned from, the newest of each kind. */
-function ripe({ checkpoints, judged }: SlotState, outcomes: number): { policy: string; checkpoint: string }[] {
-  const old = checkpoints.filter((one) => outcomes - one.outcomes >= outcomesPerTraining);
+function ripe({ checkpoints, judged, features }: SlotState, outcomes: number): { policy: string; checkpoint: string }[] {
+  const old = checkpoints.filter((one) => one.feature_spec === features.version && outcomes - one.outcomes >= outcomesPerTraining);
   return old
     .filter((one, index) => old.findIndex(({ policy }) => policy === one.policy) === index)
     .map(({ policy, sha256 }) => ({ policy, checkpoint: sha256 }))

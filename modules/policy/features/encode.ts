@@ -2,6 +2,7 @@
 import type { Candidate, Situation } from "../policies/policy.ts";
 import { addFeature, hash, hashParts } from "./hash.ts";
 import { type FeatureSpec, rowLayout } from "./spec.ts";
+import { type Embeddings, vectorsFor } from "./texts.ts";
 import { type Features, walk } from "./walk.ts";
 import { addToWaves, raiseWaves } from "./waves.ts";
 
@@ -13,6 +14,7 @@ export interface Origin {
   readonly spec: FeatureSpec;
   readonly context: Features;
   readonly candidates: readonly Candidate[];
+  readonly embeddings?: Embeddings | undefined;
 }
 
 const origins = new WeakMap<Situation, Origin>();
@@ -20,21 +22,35 @@ const origins = new WeakMap<Situation, Origin>();
 /** What encode() made this situation from; undefined for one that was made elsewhere, as by structured cloning. */
 export const originOf = (situation: Situation): Origin | undefined => origins.get(situation);
 
-/** The situation of one choice. */
-export function encode(spec: FeatureSpec, context: Features, candidates: readonly Candidate[]): Situation {
+/**
+ * The situation of one choice.
+ * @param embeddings what its texts mean, as it was found when the choice was made
+ */
+export function encode(
+  spec: FeatureSpec,
+  context: Features,
+  candidates: readonly Candidate[],
+  embeddings?: Embeddings | undefined,
+): Situation {
   const layout = rowLayout(spec);
+  const vectorOf = vectorsFor(spec, embeddings);
   const contextVector = new Float32Array(spec.context);
   const phases = new Float64Array(spec.waves);
   const factors: Factors = { codes: new Uint32Array(mostFactors), values: new Float64Array(mostFactors), count: 0 };
   let features = 0;
-  walk(context, spec.keys, (key, detail, value, isWord) => {
-    const code = hashParts(key, detail);
-    addFeature(contextVector, code, value);
-    if (isWord) return;
-    features++;
-    addToWaves(phases, code, value);
-    addFactor(factors, code, value);
-  });
+  walk(
+    context,
+    spec.keys,
+    (key, detail, value, isWord) => {
+      const code = hashParts(key, detail);
+      addFeature(contextVector, code, value);
+      if (isWord) return;
+      features++;
+      addToWaves(phases, code, value);
+      addFactor(factors, code, value);
+    },
+    vectorOf,
+  );
   const common = new Float32Array(layout.candidate);
   common[0] = 1;
   common.set(contextVector, layout.context);
@@ -49,18 +65,23 @@ export function encode(spec: FeatureSpec, context: Features, candidates: readonl
     const row = rows[position] as Float32Array;
     row.set(common);
     if (described !== undefined) {
-      walk(described, spec.keys, (key, detail, value, isWord) => {
-        const code = hashParts(key, detail);
-        addFeature(vector, code, value);
-        if (!isWord) multiply(factors, code, value, row, layout.products);
-      });
+      walk(
+        described,
+        spec.keys,
+        (key, detail, value, isWord) => {
+          const code = hashParts(key, detail);
+          addFeature(vector, code, value);
+          if (!isWord) multiply(factors, code, value, row, layout.products);
+        },
+        vectorOf,
+      );
       row.set(vector, layout.candidate);
     }
     // Not in the row: linear models learn by name beside it, and names that never come again do not blur it.
     if (spec.identity) addFeature(vector, hash(`id=${id}`), 1);
   });
   const situation = { context: contextVector, candidates: vectors, rows, ids: candidates.map(({ id }) => id) };
-  origins.set(situation, { spec, context, candidates });
+  origins.set(situation, { spec, context, candidates, embeddings });
   return situation;
 }
 

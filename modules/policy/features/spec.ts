@@ -14,6 +14,15 @@ export interface FeatureSpec {
   readonly identity: boolean;
   /** Keys that count, of contexts and candidates; all others are passed over. Without it all count. */
   readonly keys?: readonly string[];
+  /** What gives texts a meaning beside their words; without it words are all that counts of them. */
+  readonly text?: TextSpec;
+}
+
+export interface TextSpec {
+  /** A model of the section `models` that turns texts into vectors. */
+  readonly embedding: string;
+  /** To which these are reduced. */
+  readonly dimensions: number;
 }
 
 export const defaultSpec: FeatureSpec = { version: "1", context: 512, candidate: 64, waves: 64, products: 256, identity: true };

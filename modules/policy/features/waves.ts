@@ -10,7 +10,7 @@ const fastest = 3;
 /** What the squares of the waves add up to, about: a category's is 1. */
 const power = 3;
 const mostRemembered = 8_192;
-/** By code of the feature. */
+/** By the number of waves and the code of the feature. */
 const mixes = new Map<number, Float64Array>();
 
 /** Adds one feature to the arguments of the waves. */
@@ -29,11 +29,12 @@ export function raiseWaves(phases: Float64Array, row: Float32Array, offset: numb
 }
 
 function mixOf(code: number, length: number): Float64Array {
-  const known = mixes.get(code);
-  if (known?.length === length) return known;
+  const key = length * 2 ** 32 + code;
+  const known = mixes.get(key);
+  if (known !== undefined) return known;
   const random = seededRandom(code);
   const mix = Float64Array.from({ length }, (_, index) => slowest * (fastest / slowest) ** (index / (length - 1)) * normal(random));
   if (mixes.size >= mostRemembered) mixes.clear();
-  mixes.set(code, mix);
+  mixes.set(key, mix);
   return mix;
 }

@@ -1,4 +1,4 @@
-/** From the texts of the ledger to what policies learn from: encoded by the present feature spec. */
+/** From the texts of the ledger to what policies learn from, encoded by any feature spec, whichever it was when they were logged. */
 import { encode } from "../features/encode.ts";
 import type { FeatureSpec } from "../features/spec.ts";
 import type { Experience } from "../policies/policy.ts";
@@ -13,9 +13,9 @@ export interface Logged extends Experience {
 
 export function experienceOf(spec: FeatureSpec, { selected: text, reward, ordinal }: OutcomeText): Logged {
   const selected: Selected = JSON.parse(text);
-  const { context, candidates, choice, probability, policy, deployment = policy, episode } = selected;
+  const { context, candidates, embeddings, choice, probability, policy, deployment = policy, episode } = selected;
   return {
-    situation: encode(spec, context, candidates),
+    situation: encode(spec, context, candidates, embeddings),
     chosen: candidates.findIndex(({ id }) => id === choice),
     probability,
     reward,

@@ -1,7 +1,8 @@
 /** Why a linear policy favours a candidate, in words. */
 import { originOf } from "../features/encode.ts";
 import { hashParts, shareOf } from "../features/hash.ts";
-import { walk } from "../features/walk.ts";
+import { vectorsFor } from "../features/texts.ts";
+import { meaning, type Visit, walk } from "../features/walk.ts";
 import type { Situation } from "../policies/policy.ts";
 import type { Expectation } from "./block.ts";
 import type { LinearModel } from "./model.ts";
@@ -49,14 +50,23 @@ function contributions({ shared, own, layout }: LinearModel, situation: Situatio
   ];
   const origin = originOf(situation);
   if (origin === undefined) return found;
-  const { spec, context, candidates } = origin;
-  walk(context, spec.keys, (key, detail, value) => {
+  const { spec, context, candidates, embeddings } = origin;
+  const vectorOf = vectorsFor(spec, embeddings);
+  const meanings = new Map<string, number>();
+  const add = (key: string, detail: string, weight: number) => {
+    // Nobody knows what one number of a meaning stands for.
+    if (detail.startsWith(meaning)) meanings.set(key, (meanings.get(key) ?? 0) + weight);
+    else found.push({ name: key + detail, weight });
+  };
+  const addOfContext: Visit = (key, detail, value) => {
     const code = hashParts(key, detail);
     const common = shareOf(mean, layout.context, spec.context, code, value);
-    found.push({ name: key + detail, weight: common + (ownMean ? shareOf(ownMean, layout.context, spec.context, code, value) : 0) });
-  });
-  walk(candidates[index]?.features ?? {}, spec.keys, (key, detail, value) => {
-    found.push({ name: `its ${key}${detail}`, weight: shareOf(mean, layout.candidate, spec.candidate, hashParts(key, detail), value) });
-  });
-  return found;
+    add(key, detail, common + (ownMean ? shareOf(ownMean, layout.context, spec.context, code, value) : 0));
+  };
+  const addOfCandidate: Visit = (key, detail, value) => {
+    add(`its ${key}`, detail, shareOf(mean, layout.candidate, spec.candidate, hashParts(key, detail), value));
+  };
+  walk(context, spec.keys, addOfContext, vectorOf);
+  walk(candidates[index]?.features ?? {}, spec.keys, addOfCandidate, vectorOf);
+  return [...found, ...[...meanings].map(([key, weight]) => ({ name: `the meaning of ${key}`, weight }))];
 }

@@ -47,7 +47,7 @@ function withoutEach(
   const [asked, other] = [origin?.candidates[index], origin?.candidates[rival]];
   if (origin === undefined || asked === undefined || other === undefined) return [];
   const lead = (context: Features, features: Features | undefined) => {
-    const [first = 0, second = 0] = score(encode(origin.spec, context, [{ id: asked.id, features }, other]));
+    const [first = 0, second = 0] = score(encode(origin.spec, context, [{ id: asked.id, features }, other], origin.embeddings));
     return first - second;
   };
   const { context } = origin;

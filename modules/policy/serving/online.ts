@@ -9,13 +9,14 @@ import type { Logger } from "pino";
 import type { Database } from "../../../daemon/module.ts";
 import { encode } from "../features/encode.ts";
 import { hash } from "../features/hash.ts";
-import { defaultSpec } from "../features/spec.ts";
+import type { FeatureSpec } from "../features/spec.ts";
 import type { Joined, Ledger } from "../ledger.ts";
 import type { Policy, PolicyKind, PolicyOptions } from "../policies/policy.ts";
 import type { Selected } from "../schema.ts";
 
 interface Learning {
   readonly slot: string;
+  readonly spec: FeatureSpec;
   readonly policy: Policy;
   /** Ordinal of the last outcome that it has seen. */
   through: number;
@@ -29,7 +30,7 @@ const mostInMemory = 64;
 const saveEvery = 500;
 
 /** The same slot has the same seed on every machine. */
-export const optionsOf = (slot: string): PolicyOptions => ({ spec: defaultSpec, seed: hash(slot) });
+export const optionsOf = (slot: string, spec: FeatureSpec): PolicyOptions => ({ spec, seed: hash(slot) });
 
 export class OnlinePolicies implements Disposable {
   readonly #database: Database;
@@ -44,10 +45,11 @@ export class OnlinePolicies implements Disposable {
     this.#log = log;
   }
 
-  /** The policy as it is after all outcomes that the ledger counted. */
-  async of(slot: string, kind: PolicyKind): Promise<Policy> {
+  /** The policy as it is after all outcomes that the ledger counted; under another spec it learns from all of them anew. */
+  async of(slot: string, kind: PolicyKind, spec: FeatureSpec): Promise<Policy> {
     const key = keyOf(slot, kind.name);
-    const state = this.#states.get(key) ?? this.#load(slot, kind);
+    const known = this.#states.get(key);
+    const state = known?.spec.version === spec.version ? known : this.#load(slot, kind, spec);
     this.#states.delete(key);
     this.#states.set(key, state);
     if (this.#states.size > mostInMemory) this.#dropOldest();
@@ -78,18 +80,18 @@ export class OnlinePolicies implements Disposable {
     for (const [key, state] of this.#states) if (state.through > state.saved) this.#save(key, state);
   }
 
-  #load(slot: string, kind: PolicyKind): Learning {
-    const options = optionsOf(slot);
+  #load(slot: string, kind: PolicyKind, spec: FeatureSpec): Learning {
+    const options = optionsOf(slot, spec);
     const row = this.#database.prepare("SELECT through, state FROM policies WHERE slot = ? AND policy = ?").get(slot, kind.name);
     if (row !== undefined) {
       try {
         const through = Number(row.through);
-        return { slot, policy: kind.load(row.state as Uint8Array, options), through, saved: through };
+        return { slot, spec, policy: kind.load(row.state as Uint8Array, options), through, saved: through };
       } catch (error) {
         this.#log.warn({ error, slot, policy: kind.name }, "a saved policy cannot be used; it learns again from the outcomes");
       }
     }
-    return { slot, policy: kind.create(options), through: 0, saved: 0 };
+    return { slot, spec, policy: kind.create(options), through: 0, saved: 0 };
   }
 
   async #catchUp(state: Learning): Promise<void> {
@@ -127,8 +129,8 @@ interface Lesson {
 
 /** An online policy learns of the chosen candidate alone. */
 function learn(state: Learning, { ordinal, reward, selected }: Lesson): void {
-  const { context, candidates, choice, probability } = selected;
+  const { context, candidates, embeddings, choice, probability } = selected;
   const chosen = candidates.filter(({ id }) => id === choice);
-  state.policy.observe?.({ situation: encode(defaultSpec, context, chosen), chosen: 0, probability, reward });
+  state.policy.observe?.({ situation: encode(state.spec, context, chosen, embeddings), chosen: 0, probability, reward });
   state.through = ordinal;
 }

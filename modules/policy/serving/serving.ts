@@ -2,6 +2,7 @@
 import { CodedError } from "../../../daemon/errors.ts";
 import type { ModuleContext } from "../../../daemon/module.ts";
 import type { Checkpoints } from "../checkpoints.ts";
+import type { FeatureSpec } from "../features/spec.ts";
 import type { Ledger } from "../ledger.ts";
 import { kinds, onlineKinds, unknownPolicy } from "../policies/kinds.ts";
 import type { Policy } from "../policies/policy.ts";
@@ -11,6 +12,8 @@ import type { Slots } from "./slots.ts";
 
 export interface Answering {
   readonly policy: Policy;
+  /** By which it wants situations encoded. */
+  readonly spec: FeatureSpec;
   /** What it is called in logs and comparisons. */
   readonly label: string;
   /** The share of the slot's selections that it answers. */
@@ -37,7 +40,7 @@ export class Serving {
   /** @throws CodedError POLICY_NOT_SERVING when another policy is asked for than may answer */
   async answering(slot: string, asked?: string | undefined): Promise<Answering> {
     const { slots, random } = this.#options;
-    const { serving, contender, frozen } = slots.of(slot);
+    const { serving, contender, frozen, features: spec } = slots.of(slot);
     if (asked !== undefined && asked !== serving.policy) {
       if (kinds[asked] === undefined) throw unknownPolicy(asked);
       const kind = onlineKinds[asked];
@@ -48,7 +51,7 @@ export class Serving {
           serving: labelOf(serving),
         });
       }
-      return { policy: await this.#options.online.of(slot, kind), label: asked, assigned: 1 };
+      return { policy: await this.#options.online.of(slot, kind, spec), spec, label: asked, assigned: 1 };
     }
     if (contender === undefined || frozen || asked !== undefined) return this.#of(slot, serving, 1);
     return random() < contender.share
@@ -58,8 +61,9 @@ export class Serving {
 
   async #of(slot: string, deployment: Deployment, assigned: number): Promise<Answering> {
     const label = labelOf(deployment);
+    const { features: spec } = this.#options.slots.of(slot);
     try {
-      return { policy: await this.policyOf(slot, deployment), label, assigned };
+      return { policy: await this.#policyOf(slot, deployment, spec), spec, label, assigned };
     } catch (error) {
       if (deployment.checkpoint === undefined) throw error;
       await this.#giveUp(slot, deployment, error);
@@ -67,13 +71,13 @@ export class Serving {
     }
   }
 
-  /** @throws CodedError POLICY_STATE_INVALID when its checkpoint is missing or damaged */
-  policyOf(slot: string, { policy, checkpoint }: Deployment): Promise<Policy> {
+  /** @throws CodedError POLICY_STATE_INVALID when its checkpoint is missing, damaged or of another spec */
+  #policyOf(slot: string, { policy, checkpoint }: Deployment, spec: FeatureSpec): Promise<Policy> {
     const { online, checkpoints } = this.#options;
-    if (checkpoint !== undefined) return checkpoints.load(slot, policy, checkpoint);
+    if (checkpoint !== undefined) return checkpoints.load(slot, policy, checkpoint, spec);
     const kind = onlineKinds[policy];
     if (kind === undefined) throw unknownPolicy(policy);
-    return online.of(slot, kind);
+    return online.of(slot, kind, spec);
   }
 
   /** A checkpoint that cannot be used is refused, and the policy before it serves. */

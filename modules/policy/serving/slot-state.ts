@@ -7,6 +7,7 @@
  *    comparison goes on for as long as it serves.
  * 3. What was rolled back is refused from then on.
  */
+import { defaultSpec, type FeatureSpec } from "../features/spec.ts";
 import type { RewardDefinition } from "../reward.ts";
 import type { OutcomeSource } from "../schema.ts";
 
@@ -44,6 +45,8 @@ export interface SlotState {
   readonly before: readonly Deployment[];
   readonly refused: readonly string[];
   readonly frozen: boolean;
+  /** How its contexts and candidates become numbers. */
+  readonly features: FeatureSpec;
   /** Newest first. */
   readonly checkpoints: readonly Checkpoint[];
   readonly reward?: RewardDefinition;
@@ -70,11 +73,12 @@ const mostRefused = 50;
 export const keptCheckpoints = 10;
 
 /** A slot of which nothing is known yet. @param policy one that needs no proof */
-export const newSlot = (policy: string, learn: readonly string[]): SlotState => ({
+export const newSlot = (policy: string, learn: readonly string[], features = defaultSpec): SlotState => ({
   serving: { policy },
   before: [],
   refused: [],
   frozen: false,
+  features,
   checkpoints: [],
   learn,
   learned: 0,
@@ -118,6 +122,27 @@ const refuse = (state: SlotState, deployment: Deployment): SlotState => ({
   ...state,
   refused: [...state.refused, labelOf(deployment)].slice(-mostRefused),
 });
+
+/**
+ * From now on with other features. What was trained for the present ones cannot serve: the latest policy does that learns as
+ * it goes, and begins anew from the experience. A comparison under way ends, and what learns as it goes is refused no more.
+ * @param usual serves where no such policy served before
+ * @param learned outcomes up to which the learner need not do its work again
+ */
+export function changeFeatures(state: SlotState, features: FeatureSpec, usual: Deployment, learned: number): SlotState {
+  const { contender: _, ...rest } = state;
+  const served = [...state.before, state.serving].filter(isOnline);
+  return {
+    ...rest,
+    features,
+    serving: served.at(-1) ?? usual,
+    before: served.slice(0, -1),
+    refused: state.refused.filter((label) => label.includes("@")),
+    learned,
+  };
+}
+
+const isOnline = ({ checkpoint }: Deployment): boolean => checkpoint === undefined;
 
 /** Keeps the newest ten, and those that serve, have a share or served before. @returns the state, and what may be deleted */
 export function addCheckpoint(state: SlotState, checkpoint: Checkpoint): { readonly state: SlotState; readonly dropped: string[] } {

@@ -1,10 +1,12 @@
 /** The durable states of the slots: in the state store, changed by compare-and-set. */
 import type { ModuleContext } from "../../../daemon/module.ts";
+import { defaultSpec } from "../features/spec.ts";
 import type { Announcement, SlotState } from "./slot-state.ts";
 
 interface Stored {
   readonly slot: string;
-  readonly state: SlotState;
+  /** Without features where it is from before a slot could choose them. */
+  readonly state: Omit<SlotState, "features"> & Partial<SlotState>;
 }
 
 interface Known {
@@ -35,6 +37,11 @@ export class Slots {
 
   of(slot: string): SlotState {
     return this.#known.get(slot)?.state ?? this.#fresh;
+  }
+
+  /** A slot that was never changed. */
+  get fresh(): SlotState {
+    return this.#fresh;
   }
 
   names(): string[] {
@@ -79,7 +86,7 @@ export class Slots {
   async #read(slot: string): Promise<void> {
     const found = await this.#context.state.get<Stored>(keyOf(slot));
     if (found === undefined) this.#known.delete(slot);
-    else this.#known.set(slot, { state: found.value.state, revision: found.revision });
+    else this.#known.set(slot, { state: { features: defaultSpec, ...found.value.state }, revision: found.revision });
   }
 }
 
