@@ -38,6 +38,11 @@ export interface Append {
 
 /** How many of the largest events a projection may have waiting; of smaller ones the library asks for a hundred at a time. */
 const prefetched = 8;
+/**
+ * Milliseconds after which a projection asks for events again. As long the library waits when a server that was started again has not
+ * found its streams yet; whoever waits for a projection waits with it.
+ */
+const longestRequest = 3_000;
 /** What a range is read in. */
 const page = { count: 1_000, bytes: 8 * 1024 * 1024 };
 /** Events that are fetched at once by their sequences: each may have 1 MB. */
@@ -130,9 +135,8 @@ export class EventLog {
       ...(after > 0 ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: after + 1 } : { deliver_policy: DeliverPolicy.All }),
     } as OrderedConsumerOptions);
     const { num_pending: pending } = await consumer.info();
-    const messages = await consumer.consume(
-      options.prefetch === undefined ? { max_bytes: prefetched * largestEvent } : { max_messages: options.prefetch },
-    );
+    const ahead = options.prefetch === undefined ? { max_bytes: prefetched * largestEvent } : { max_messages: options.prefetch };
+    const messages = await consumer.consume({ ...ahead, expires: longestRequest });
     return new LogProjection(messages, options, { position: after, pending, identity: this.identity, signal, log: this.#options.log });
   }
 
