@@ -9,6 +9,10 @@ import { optionsOf } from "./serving/online.ts";
 
 const mostInMemory = 16;
 
+/** Whether a checkpoint cannot be used, now or later; what else fails may succeed when it is tried again. */
+export const isUnusable = (error: unknown): boolean =>
+  error instanceof CodedError && ["POLICY_STATE_INVALID", "POLICY_UNKNOWN"].includes(error.code);
+
 export class Checkpoints {
   readonly #context: ModuleContext;
   readonly #loaded = new Map<string, Promise<Policy>>();
@@ -37,8 +41,12 @@ export class Checkpoints {
     await this.#context.objects.delete(sha256);
   }
 
+  /** @throws CodedError POLICY_STATE_INVALID when it is missing or damaged; what the store throws when it does not answer */
   async bytes(sha256: string): Promise<Uint8Array> {
-    const bytes = await this.#context.objects.get(sha256);
+    const bytes = await this.#context.objects.get(sha256).catch((error: unknown) => {
+      if (error instanceof SyntaxError) return undefined; // what says where its parts are is damaged
+      throw error;
+    });
     if (bytes === undefined) throw new CodedError("POLICY_STATE_INVALID", "The checkpoint is missing or damaged.", { sha256 });
     return bytes;
   }
@@ -52,9 +60,14 @@ export class Checkpoints {
 function check(slot: string, policy: string, bytes: Uint8Array, spec: FeatureSpec): Policy {
   const kind = kinds[policy];
   if (kind === undefined) throw unknownPolicy(policy);
-  const loaded = kind.load(bytes, optionsOf(slot, spec));
-  const { probabilities } = loaded.odds(encode(spec, { probe: 1 }, [{ id: "one" }, { id: "other" }]));
-  const sum = probabilities.reduce((total, probability) => total + probability, 0);
-  if (!(Math.abs(sum - 1) < 1e-6)) throw new CodedError("POLICY_STATE_INVALID", "The state yields no odds.", { policy });
-  return loaded;
+  try {
+    const loaded = kind.load(bytes, optionsOf(slot, spec));
+    const { probabilities } = loaded.odds(encode(spec, { probe: 1 }, [{ id: "one" }, { id: "other" }]));
+    const sum = probabilities.reduce((total, probability) => total + probability, 0);
+    if (!(Math.abs(sum - 1) < 1e-6)) throw new CodedError("POLICY_STATE_INVALID", "The state yields no odds.", { policy });
+    return loaded;
+  } catch (cause) {
+    if (cause instanceof CodedError) throw cause;
+    throw new CodedError("POLICY_STATE_INVALID", "The state cannot be read.", { policy }, { cause });
+  }
 }

@@ -8,7 +8,7 @@
 
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
-import type { Checkpoints } from "./checkpoints.ts";
+import { type Checkpoints, isUnusable } from "./checkpoints.ts";
 import { readersLag } from "./experience/store.ts";
 import type { Gate } from "./gate.ts";
 import type { Learner } from "./learner/learner.ts";
@@ -52,7 +52,11 @@ export class Training implements AsyncDisposable {
   /** Does what is due, if nothing of that is under way. */
   begin(slot: string): void {
     if (this.#stopped || this.#busy.has(slot) || this.#due(slot) === undefined) return;
-    const work = this.#work(slot).finally(() => this.#busy.delete(slot));
+    const work = this.#work(slot)
+      .catch((error: unknown) =>
+        this.#options.context.log.error({ error, slot }, "what was learned could not be noted; it is learned again"),
+      )
+      .finally(() => this.#busy.delete(slot));
     this.#busy.set(slot, work);
   }
 
@@ -78,11 +82,9 @@ export class Training implements AsyncDisposable {
   async train(slot: string, policy: string, outcomes: number): Promise<Checkpoint> {
     const { context, ledger, slots, checkpoints, learner } = this.#options;
     const through = Math.floor(learnedShare * outcomes);
-    const { features, checkpoints: trained } = slots.of(slot);
+    const { features } = slots.of(slot);
     const options = optionsOf(slot, features);
-    const isLast = (one: Checkpoint) => one.policy === policy && one.feature_spec === features.version;
-    const last = onPolicy.includes(policy) ? trained.find(isLast) : undefined;
-    const from = last && (await checkpoints.bytes(last.sha256));
+    const from = onPolicy.includes(policy) ? await this.#last(slot, policy) : undefined;
     const job = { kind: "train", policy, options, through, ...(from && { from }) } as const;
     const { state, report } = await learner.train(job, ledger.experience(slot, outcomes));
     const sha256 = await checkpoints.keep(state);
@@ -116,6 +118,21 @@ export class Training implements AsyncDisposable {
     await Promise.all(this.#busy.values());
   }
 
+  /** The state of its latest checkpoint that can be used. */
+  async #last(slot: string, policy: string): Promise<Uint8Array | undefined> {
+    const { slots, checkpoints } = this.#options;
+    const { features, checkpoints: trained } = slots.of(slot);
+    for (const { sha256 } of trained.filter((one) => one.policy === policy && one.feature_spec === features.version)) {
+      try {
+        await checkpoints.load(slot, policy, sha256, features);
+        return await checkpoints.bytes(sha256);
+      } catch (error) {
+        if (!isUnusable(error)) throw error;
+      }
+    }
+    return undefined;
+  }
+
   /** The latest 500 · k that was not worked on. */
   #due(slot: string): number | undefined {
     const { learned, frozen } = this.#options.slots.of(slot);
@@ -145,7 +162,7 @@ export class Training implements AsyncDisposable {
 
   /** Each checkpoint once, as soon as there are enough outcomes; policies that learn as they go at 500, 1000, 2000, … */
   async #judge(slot: string, due: number): Promise<void> {
-    const { gate, slots } = this.#options;
+    const { gate, slots, context } = this.#options;
     const state = slots.of(slot);
     const trained = ripe(state, due);
     const shadows = isPowerOfTwo(due / outcomesPerTraining)
@@ -157,7 +174,8 @@ export class Training implements AsyncDisposable {
       if (present.contender?.role === "trial") return;
       if (isSame(present.serving, deployment) || present.refused.includes(label)) continue;
       await gate.promote(slot, deployment, true).catch((error: unknown) => {
-        if (!(error instanceof CodedError && error.code === "PROMOTION_REFUSED")) throw error;
+        if (isUnusable(error)) context.log.error({ error, slot, policy: label }, "a checkpoint cannot be judged");
+        else if (!(error instanceof CodedError && error.code === "PROMOTION_REFUSED")) throw error;
       });
       if ("checkpoint" in deployment) {
         await slots.change(slot, (now) => ({ state: { ...now, judged: [...now.judged, label].slice(-mostJudged) } }));

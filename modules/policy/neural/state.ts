@@ -50,5 +50,9 @@ export function loadState(
   const [weights = [], first = [], second = [], reference] = Array.from({ length: groups }, (_, group) =>
     vectors.slice(group * parameters.length, (group + 1) * parameters.length).map((vector) => Float32Array.from(vector)),
   );
+  // Finite as doubles, too large as what they become.
+  if ([weights, first, second, reference ?? []].flat().some((vector) => vector.some((value) => !Number.isFinite(value)))) {
+    throw new CodedError("POLICY_STATE_INVALID", "The state is not made of finite numbers", { policy, spec });
+  }
   return { architecture: header.architecture, weights, moments: { updates: header.updates, first, second }, reference };
 }

@@ -1,7 +1,7 @@
 /** Which policy answers a request: the one that serves the slot, the one that has a share, or the one that was asked for. */
 import { CodedError } from "../../../daemon/errors.ts";
 import type { ModuleContext } from "../../../daemon/module.ts";
-import type { Checkpoints } from "../checkpoints.ts";
+import { type Checkpoints, isUnusable } from "../checkpoints.ts";
 import type { FeatureSpec } from "../features/spec.ts";
 import type { Ledger } from "../ledger.ts";
 import { kinds, onlineKinds, unknownPolicy } from "../policies/kinds.ts";
@@ -65,7 +65,7 @@ export class Serving {
     try {
       return { policy: await this.#policyOf(slot, deployment, spec), spec, label, assigned };
     } catch (error) {
-      if (deployment.checkpoint === undefined) throw error;
+      if (deployment.checkpoint === undefined || !isUnusable(error)) throw error;
       await this.#giveUp(slot, deployment, error);
       return this.answering(slot);
     }
@@ -80,19 +80,20 @@ export class Serving {
     return online.of(slot, kind, spec);
   }
 
-  /** A checkpoint that cannot be used is refused, and the policy before it serves. */
+  /** A checkpoint that cannot be used is refused, and the policy before it serves; where there is none, the one of a new slot. */
   async #giveUp(slot: string, deployment: Deployment, error: unknown): Promise<void> {
     const reason = error instanceof Error ? error.message : String(error);
     this.#options.context.log.error({ slot, policy: labelOf(deployment), reason }, "a checkpoint is refused; the policy before it serves");
     await this.#options.slots.change(slot, (state) => {
       const { serving, contender, ...rest } = state;
       const { outcomes } = this.#options.ledger.tally(slot);
+      const usual = { serving: this.#options.slots.fresh.serving };
       // With a trial or a guard that cannot be used, the serving policy goes on alone.
       const isContender = contender !== undefined && isSame(contender.deployment, deployment);
       const back = isContender
         ? { state: { ...rest, serving, refused: [...rest.refused, labelOf(deployment)] } }
         : isSame(serving, deployment)
-          ? rollBack({ ...rest, serving }, outcomes)
+          ? (rollBack({ ...rest, serving }, outcomes) ?? { state: { ...rest, ...usual, refused: [...rest.refused, labelOf(deployment)] } })
           : undefined;
       if (back === undefined) return undefined;
       const data = { slot, from: labelOf(deployment), to: labelOf(back.state.serving), automatic: true, reason };

@@ -1,7 +1,7 @@
 /** The durable states of the slots: in the state store, changed by compare-and-set. */
 import type { ModuleContext } from "../../../daemon/module.ts";
 import { defaultSpec } from "../features/spec.ts";
-import type { Announcement, SlotState } from "./slot-state.ts";
+import type { SlotState } from "./slot-state.ts";
 
 interface Stored {
   readonly slot: string;
@@ -22,6 +22,8 @@ export class Slots {
   readonly #context: ModuleContext;
   readonly #fresh: SlotState;
   readonly #known = new Map<string, Known>();
+  /** Announcements that are in the log, by slot. */
+  readonly #told = new Map<string, string>();
 
   private constructor(context: ModuleContext, fresh: SlotState) {
     this.#context = context;
@@ -49,25 +51,28 @@ export class Slots {
   }
 
   /**
-   * Changes a slot in one step, and tells of it: the event is emitted again after a crash, under the same id.
+   * Changes a slot in one step, and tells of it: the event is emitted again after a crash, under the same id. There is room for one
+   * announcement, so what changed before is told first.
    * @param change from the present state to the next; undefined = no change. It may be called several times
    * @returns the state that was reached, undefined if there was no change
+   * @throws CodedError EVENT_LOG_UNAVAILABLE, EVENT_OUTCOME_UNKNOWN when an earlier change cannot be told
    */
   async change(slot: string, change: (state: SlotState) => Change | undefined): Promise<SlotState | undefined> {
     for (let attempt = 0; attempt < mostTries; attempt++) {
+      await this.#announce(slot);
       const { state, revision } = this.#known.get(slot) ?? { state: this.#fresh, revision: 0 };
       const changed = change(state);
       if (changed === undefined) return undefined;
       const announcement = changed.tell && { id: this.#context.newId(), ...changed.tell };
       const next: SlotState = { ...changed.state, ...(announcement && { announcement }) };
-      const reached = await this.#context.state.put(keyOf(slot), { slot, state: next } satisfies Stored, revision);
+      const reached = await this.#put({ slot, state: next }, revision);
       if (reached === undefined) {
         await this.#read(slot);
         continue;
       }
       this.#known.set(slot, { state: next, revision: reached });
-      await this.#announce(announcement).catch((error: unknown) => {
-        this.#context.log.error({ error, slot }, "a change of what serves could not be told; it is told at the next start");
+      await this.#announce(slot).catch((error: unknown) => {
+        this.#context.log.error({ error, slot }, "a change of what serves could not be told; it is told before the next one");
       });
       return next;
     }
@@ -76,11 +81,24 @@ export class Slots {
 
   /** Tells what the last change of each slot was, unless that was told before. */
   async announceAgain(): Promise<void> {
-    for (const { state } of this.#known.values()) await this.#announce(state.announcement);
+    for (const slot of this.#known.keys()) await this.#announce(slot);
   }
 
-  async #announce(announcement: Announcement | undefined): Promise<void> {
-    if (announcement) await this.#context.emit(announcement.event, announcement.data, {}, { id: announcement.id });
+  async #announce(slot: string): Promise<void> {
+    const { announcement } = this.of(slot);
+    if (announcement === undefined || this.#told.get(slot) === announcement.id) return;
+    await this.#context.emit(announcement.event, announcement.data, {}, { id: announcement.id });
+    this.#told.set(slot, announcement.id);
+  }
+
+  /** @returns the new revision, undefined when the slot was changed meanwhile. What fails may have been stored: it is read again */
+  async #put(stored: Stored, revision: number): Promise<number | undefined> {
+    try {
+      return await this.#context.state.put(keyOf(stored.slot), stored, revision);
+    } catch (error) {
+      await this.#read(stored.slot).catch(() => undefined);
+      throw error;
+    }
   }
 
   async #read(slot: string): Promise<void> {
