@@ -22,8 +22,9 @@ export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unkn
 function describe(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code === "invalid_format" && issue.format === "datetime") return "expected a time such as 2026-01-31T08:00:00Z";
   if (issue.code === "invalid_type" && issue.input === undefined) {
-    return issue.expected === "nonoptional" ? "is required" : `is required: expected ${issue.expected}`;
+    return issue.expected === "nonoptional" ? "is required" : `is required: expected ${nameOf(issue.expected)}`;
   }
+  if (issue.code === "invalid_type" && issue.expected === "record") return "expected object";
   if (issue.code !== "unrecognized_keys") return undefined;
   const { shape } = (issue.inst as z.core.$ZodObject)._zod.def;
   const fields = Object.keys(shape ?? {});
@@ -57,12 +58,15 @@ function nearest(forms: readonly (readonly z.core.$ZodIssue[])[], path: readonly
 function expectedKinds(issues: readonly z.core.$ZodIssue[]): string[] {
   const [first] = issues;
   if (first === undefined || first.path.length > 0) return [];
-  if (first.code === "invalid_type") return [first.expected === "record" ? "object" : first.expected];
+  if (first.code === "invalid_type") return [nameOf(first.expected)];
   if (first.code === "invalid_value") return first.values.map((value) => JSON.stringify(value));
   if (first.code !== "invalid_union") return [];
   const kinds = first.errors.map(expectedKinds);
   return kinds.some((some) => some.length === 0) ? [] : kinds.flat();
 }
+
+/** As JSON calls it. */
+const nameOf = (type: string): string => (type === "record" ? "object" : type);
 
 /** "a", "a or b", "a, b or c" */
 const anyOf = (words: readonly string[]): string =>

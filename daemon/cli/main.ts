@@ -5,7 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { ConfigError } from "../config.ts";
-import { isPattern } from "../names.ts";
+import { isName, isPattern } from "../names.ts";
 import { settings } from "../settings.ts";
 import { suggest } from "../suggestion.ts";
 import type { Client } from "./client.ts";
@@ -42,6 +42,8 @@ const verbs: Readonly<Record<string, Verb>> = {
     description: "call any command and print its reply",
     arity: [1, 2],
     run: async ({ positionals: [command = "", text], place, json }) => {
+      if (!isName(command))
+        throw new UsageError(`"${command}" is not the name of a command, such as event:emit; system:commands lists them`);
       const input = parseJson(text);
       await using client = await connect(place);
       print(await client.call(command, input), json);

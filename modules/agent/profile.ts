@@ -70,7 +70,8 @@ interface Rendered {
 async function render(context: ModuleContext, request: { name: string; commit?: string; variables?: object }): Promise<Profile> {
   const { name } = request;
   const { type, commit, data } = await context.call<Rendered>("composition:render", { ...request, unresolved: "keep" });
-  if (type !== "profile") throw new CodedError("COMPOSITION_INVALID", `${name} is a ${type}; an agent needs a profile.`, { name, type });
+  if (type !== "profile")
+    throw new CodedError("COMPOSITION_INVALID", `${name} is of the type ${type}; an agent needs a profile.`, { name, type });
   const read = parseInput(profileFields, data);
   if (read.success) return { ...read.data, commit };
   const issues = read.problems.map(({ path, message }) => ({ path: path.join("."), message }));

@@ -79,6 +79,8 @@ describe("the command line", () => {
       [["call"], /Usage: reprise call/],
       [["call", "a", "{}", "more"], /Usage: reprise call/],
       [["call", "a:b", "{"], /not JSON/],
+      [["call", "query"], /"query" is not the name of a command, such as event:emit/],
+      [["call", "event.*"], /not the name of a command/],
       [["tail", "NOT A PATTERN"], /not a pattern/],
       [["call", "a:b", "--colour"], /--colour/],
       [["call", "a:b", "--url", "example"], /--url expects/],

@@ -74,6 +74,7 @@ test("of several allowed forms, the one that was meant tells what is wrong; if n
     [{ resolutions: { mood: { value: 1, valeu: 1 } } }, "resolutions.mood.valeu", "is unknown: expected value"],
     [{ resolutions: { mood: {} } }, "resolutions.mood.value", "is required"],
     [{ resolutions: { m: "ours" } }, "resolutions.m", "the name is not valid: Too small: expected string to have >=2 characters"],
+    [{ resolutions: "mine" }, "resolutions", "expected object"],
     [{ limit: "ten" }, "limit", "expected number, null or object"],
     [{ limit: { at: ["x", { name: 3 }] } }, "limit.at.1.name", "Invalid input: expected string, received number"],
     [{ limit: { at: [3] } }, "limit.at.0", "expected string or object"],
