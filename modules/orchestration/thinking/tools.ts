@@ -55,7 +55,15 @@ const statements: Readonly<Record<string, { readonly keyword: RegExp; effectOf(i
 };
 
 /** Reached by tools of their own, or not for a run: what a model costs is paid by the interpreter. */
-const hidden = new Set(["event:emit", "tool:call", "agent:send", "approval:request", "model:generate", "orchestration:generate"]);
+const hidden = new Set([
+  "event:emit",
+  "tool:call",
+  "agent:send",
+  "approval:request",
+  "model:generate",
+  "model:embed",
+  "orchestration:generate",
+]);
 
 export function toolsFor({ capabilities, commands, tools, text }: ToolsOptions): ActingTool[] {
   const allows = (target: string) => covers(capabilities, target);
