@@ -33,7 +33,11 @@ export const decisionCommands = {
     async handle({ pattern: name, wait, agent_id, run_id, ...given }, { state, context, caller, meta, signal }) {
       const composition = await state.store.get(parseReference(name));
       if (composition.type !== "orchestration") {
-        throw new CodedError("COMPOSITION_NOT_FOUND", `${composition.name} is a ${composition.type}, not a pattern`, { name });
+        throw new CodedError(
+          "COMPOSITION_NOT_FOUND",
+          `${composition.name} is of the type ${composition.type}; a pattern is an orchestration`,
+          { name },
+        );
       }
       assertRecordable(given);
       // A request that is repeated under its id, such as a step of a run that resumes, is the same decision.

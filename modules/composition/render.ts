@@ -84,7 +84,8 @@ export async function render(root: Source, load: Load, { variables = {}, isStric
       throw invalidAt(from, path, `${name} is invalid: ${error.message}`, error);
     });
     if (!source) throw invalidAt(from, path, `there is no composition ${name}`);
-    if (type !== undefined && source.fields.type !== type) throw invalidAt(from, path, `${name} is a ${source.fields.type}, not a ${type}`);
+    if (type !== undefined && source.fields.type !== type)
+      throw invalidAt(from, path, `${name} is of the type ${source.fields.type}, not ${type}`);
     const fields = await flatten(source, longer);
     known.set(name, fields);
     return fields;

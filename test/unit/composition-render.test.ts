@@ -125,7 +125,7 @@ test("what is missing, leads back to itself, leads too far, or has another type 
     /b\.yaml, line 4, .*leads back to itself: root → a → b → a$/,
   );
   assert.match((await failure({ root: "components: [part]\n", part: "components: [part]\n" })).message, /root → part → part/);
-  assert.match((await failure({ root: "extends: part\n", part: "" })).message, /part is a component, not a orchestration/);
+  assert.match((await failure({ root: "extends: part\n", part: "" })).message, /part is of the type component, not orchestration/);
   assert.match((await failure({ root: "extends: [a, b]\n", a: "", b: "" })).message, /several parents/);
   await rendered(chain(33));
   assert.match((await failure(chain(34))).message, /leads further than 32 compositions: root → p1 → .* → p33$/);
