@@ -41,7 +41,7 @@ export async function runDemo({ directory: given, place, json, signal }: DemoOpt
   const { client } = daemon;
   if (daemon.started) say("No daemon was running: one is started for the time of the demo, and its data stay.");
 
-  const { files, skipped, more } = await tool<Found>(client, "list_files", { directory, limit: maximumFiles });
+  const { files, skipped, more } = await findFiles(client, directory);
   if (files.length === 0) throw new UsageError(nothingBelow(directory, skipped));
   const known = await outcomesSoFar(client);
   if (more) say(`There are more than ${maximumFiles} files: the first ${maximumFiles} are played, sorted by path.`);
@@ -78,6 +78,16 @@ export async function runDemo({ directory: given, place, json, signal }: DemoOpt
   say(`${verdict(summary)}\n`);
   say(`${decisions} decisions of this run are in git, each with its options and its reason:\n  ${gitLog}`);
   say(`Run it again: it will start from ${known + choices.size} outcomes.`);
+}
+
+async function findFiles(client: Client, directory: string): Promise<Found> {
+  try {
+    return await tool<Found>(client, "list_files", { directory, limit: maximumFiles });
+  } catch (error) {
+    if (error instanceof CommandError && error.reply.code === "TOOL_FAILED")
+      throw new UsageError(`Nothing to learn from: ${error.reply.details.cause}.`);
+    throw error;
+  }
 }
 
 function nothingBelow(directory: string, skipped: number): string {

@@ -12,7 +12,12 @@ export type CompositionType = (typeof compositionTypes)[number];
 /** Semantic Versioning 2.0. */
 const semver = /^(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?$/;
 
-export const compositionName = z.string().refine(isCompositionName, "expected lower case letters, digits, _ . - (at most 64), no ..");
+export const compositionName = z
+  .string()
+  .refine(
+    isCompositionName,
+    "expected lower case letters, digits, _ . - (at most 64), no .., no .lock or dot at the end, no device such as con",
+  );
 const nameList = z.array(z.string());
 
 export const compositionFields = z.looseObject({

@@ -64,6 +64,7 @@ describe("the demo", () => {
     await writeFile(join(folder, "large", "1"), Buffer.alloc(1_048_577));
     for (const [directory, reason] of [
       ["empty", /There is no file to learn from below \S+empty\. Folders named/],
+      ["absent", /Nothing to learn from: there is no folder \S+absent\./],
       ["large", /There is no file to learn from below \S+large; passed over: 1, larger than 1 MB/],
     ] as const) {
       await assert.rejects(demo([directory], { REPRISE_DATA: daemon.config.data }), (error: { code: number; stderr: string }) => {
