@@ -8,11 +8,11 @@ import { resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Client, CommandError } from "./client.ts";
 import { reachDaemon } from "./demo/daemon.ts";
+import { findFiles } from "./demo/find-files.ts";
 import { showProgress } from "./demo/progress.ts";
 import { pattern, play } from "./demo/run.ts";
 import { type MeasuredFile, type Measurement, renderTable, summarise, verdict } from "./demo/summary.ts";
 import type { Place } from "./locate.ts";
-import { UsageError } from "./usage-error.ts";
 
 export interface DemoOptions {
   readonly directory: string;
@@ -26,12 +26,6 @@ const maximumFiles = 500;
 const lambda = 0.005;
 const methods = ["store", "gzip-1", "gzip-6", "gzip-9", "brotli-4", "brotli-9", "zstd-3", "zstd-9", "zstd-19"];
 
-interface Found {
-  readonly files: readonly { readonly path: string }[];
-  readonly skipped: number;
-  readonly more: boolean;
-}
-
 /** @throws UsageError when there is no file to learn from, CommandError, ConnectionError, or the signal's reason */
 export async function runDemo({ directory: given, place, json, signal }: DemoOptions): Promise<void> {
   const directory = resolve(given);
@@ -41,8 +35,7 @@ export async function runDemo({ directory: given, place, json, signal }: DemoOpt
   const { client } = daemon;
   if (daemon.started) say("No daemon was running: one is started for the time of the demo, and its data stay.");
 
-  const { files, skipped, more } = await findFiles(client, directory);
-  if (files.length === 0) throw new UsageError(nothingBelow(directory, skipped));
+  const { files, more } = await findFiles(client, directory, maximumFiles);
   const known = await outcomesSoFar(client);
   if (more) say(`There are more than ${maximumFiles} files: the first ${maximumFiles} are played, sorted by path.`);
   if (files.length < methods.length) say("There are fewer files than methods: repeat the demo, or take a larger folder, to see it learn.");
@@ -78,21 +71,6 @@ export async function runDemo({ directory: given, place, json, signal }: DemoOpt
   say(`${verdict(summary)}\n`);
   say(`${decisions} decisions of this run are in git, each with its options and its reason:\n  ${gitLog}`);
   say(`Run it again: it will start from ${known + choices.size} outcomes.`);
-}
-
-async function findFiles(client: Client, directory: string): Promise<Found> {
-  try {
-    return await tool<Found>(client, "list_files", { directory, limit: maximumFiles });
-  } catch (error) {
-    if (error instanceof CommandError && error.reply.code === "TOOL_FAILED")
-      throw new UsageError(`Nothing to learn from: ${error.reply.details.cause}.`);
-    throw error;
-  }
-}
-
-function nothingBelow(directory: string, skipped: number): string {
-  const reason = skipped === 0 ? "" : `; passed over: ${skipped}, larger than 1 MB, links, or not readable`;
-  return `There is no file to learn from below ${directory}${reason}. Folders named .git, node_modules and .cache do not count.`;
 }
 
 async function tool<Result>(client: Client, name: string, parameters: Readonly<Record<string, unknown>>): Promise<Result> {

@@ -18,7 +18,10 @@ const operators = z
     contains: scalar.optional().describe("an element of the list, or a part of the text"),
     exists: z.boolean().optional(),
   })
-  .refine((condition) => Object.keys(condition).length > 0, "expected at least one operator");
+  .refine((condition) => Object.keys(condition).length > 0, {
+    error: "expected at least one operator",
+    when: ({ issues }) => issues.length === 0,
+  });
 type Operators = z.output<typeof operators>;
 
 export const filterFields = {

@@ -87,3 +87,17 @@ test("of several allowed forms, the one that was meant tells what is wrong; if n
     );
   }
 });
+
+test("a search with an operator that does not exist is told those that do", async () => {
+  const modules = await discoverModules(join(projectFolder, "modules"));
+  const discover = modules.flatMap(({ commands }) => commands["composition:discover"] ?? [])[0] ?? assert.fail();
+  const operators = { version: { "~": "1.0.0" } };
+  assert.deepEqual(
+    problemsOf(discover.input, { metadata_filter: operators }).map(({ path, message }) => `${path.join(".")} ${message}`),
+    ["metadata_filter.version.~ is unknown: expected =, !=, >, >=, <, <=, in, contains or exists"],
+  );
+  assert.deepEqual(
+    problemsOf(discover.input, { metadata_filter: { version: {} } }).map(({ message }) => message),
+    ["expected at least one operator"],
+  );
+});
