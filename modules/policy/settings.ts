@@ -12,6 +12,6 @@ export const settings = z.strictObject({
   baseline: namesOf(onlineKinds).default("thompson").describe("serves a new slot"),
   learn: learnNames.default(["linucb", "kto"]).describe("of a new slot; [] = only what serves it"),
   features: featureChoice.prefault({}).describe("of a new slot: how its contexts and candidates become numbers"),
-  embedding_patience: z.number().positive().max(30).default(1).describe("seconds that a selection waits for what its texts mean"),
+  embedding_patience: z.number().positive().max(10).default(1).describe("seconds that a selection waits for what its texts mean"),
 });
 export type Settings = z.output<typeof settings>;

@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { CodedError } from "../../daemon/errors.ts";
 import { draw, seededRandom } from "../../modules/policy/chance.ts";
+import { featureChoice, specOf } from "../../modules/policy/features/choice.ts";
 import { encode } from "../../modules/policy/features/encode.ts";
 import { defaultSpec } from "../../modules/policy/features/spec.ts";
+import { digestOf } from "../../modules/policy/features/texts.ts";
 import type { Features } from "../../modules/policy/features/walk.ts";
 import { kinds } from "../../modules/policy/policies/kinds.ts";
 import type { Policy } from "../../modules/policy/policies/policy.ts";
@@ -49,6 +51,25 @@ for (const kind of Object.values(kinds)) {
         assert.ok(Math.abs(probabilities.reduce((sum, probability) => sum + probability, 0) - 1) < 1e-9);
         assert.ok(scores.length === candidates.length && scores.every(Number.isFinite));
         for (const index of candidates.keys()) assert.match(reason(index), /\w{3}/);
+      }
+    });
+
+    it("learns and is saved under any feature spec, and is of use under that one alone", () => {
+      const text = { embedding: "meaning", dimensions: 3 };
+      for (const choice of [
+        { context: 32, candidate: 16, waves: 0, products: 16, identity: false },
+        { context: 1024, waves: 7, text },
+      ]) {
+        const other = { spec: specOf(featureChoice.parse(choice)), seed: 7 };
+        const vectors = { [digestOf("a short text")]: [0.6, 0, 0.8] };
+        const situation = encode(other.spec, { time: "noon", hour: 12 }, candidates, { model: "meaning", dimensions: 3, vectors });
+        const policy = kind.create(other);
+        for (const chosen of [0, 1, 2, 1]) policy.observe?.({ situation, chosen, probability: 1 / 3, reward: chosen / 2 });
+        const { probabilities, scores } = policy.odds(situation);
+        assert.ok([...probabilities, ...scores].every(Number.isFinite));
+        const bytes = policy.save();
+        assert.deepEqual(kind.load(bytes, other).odds(situation).probabilities, probabilities);
+        assert.throws(() => kind.load(bytes, options), refused);
       }
     });
 

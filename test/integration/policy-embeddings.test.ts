@@ -223,7 +223,7 @@ describe("a provider of embeddings", () => {
   ] as const) {
     it(`that ${what} prevents no choice, and is left alone after five failures`, async () => {
       await using server = await startEmbeddingServer(meaningOf, interfere);
-      await using meant = await embedding(server, { model: { attempts: 1 }, learning: { embedding_patience: 30 } });
+      await using meant = await embedding(server, { model: { attempts: 1 }, learning: { embedding_patience: 10 } });
       for (let round = 0; round < 7; round++) {
         assert.ok((await select(meant.policy, `text number ${round}`)).choice);
         const { missing, reason } = logged(meant.policy).at(-1) as Embeddings;
