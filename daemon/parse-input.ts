@@ -45,14 +45,19 @@ function problemsOf(issue: z.core.$ZodIssue, parent: readonly PropertyKey[] = []
   }
 }
 
-/** The problems of the form that the input was meant to have; if it is of none, what the forms are. */
+/** The problems of the form that the input was meant to have; of several, each on its own; if it is of none, what the forms are. */
 function nearest(forms: readonly (readonly z.core.$ZodIssue[])[], path: readonly PropertyKey[]): Problem[] {
-  const meant = forms
-    .filter((issues) => expectedKinds(issues).length === 0)
-    .map((issues) => issues.flatMap((issue) => problemsOf(issue, path)))
-    .sort((left, right) => left.length - right.length)[0];
-  return meant ?? [{ path, message: `expected ${anyOf([...new Set(forms.flatMap(expectedKinds))])}` }];
+  const meant = forms.filter((issues) => expectedKinds(issues).length === 0).map((issues) => issues.flatMap((issue) => problemsOf(issue)));
+  const fewest = Math.min(...meant.map(({ length }) => length));
+  const nearby = meant.filter(({ length }) => length === fewest);
+  const [only, another] = nearby;
+  if (only === undefined) return [{ path, message: `expected ${anyOf([...new Set(forms.flatMap(expectedKinds))])}` }];
+  if (another === undefined) return only.map((problem) => ({ ...problem, path: [...path, ...problem.path] }));
+  return [{ path, message: [...new Set(nearby.map(tell))].join("; or ") }];
 }
+
+const tell = (problems: readonly Problem[]): string =>
+  problems.map(({ path, message }) => [path.map(String).join("."), message].filter(Boolean).join(" ")).join(", ");
 
 /** What the value would have to be instead; nothing if it is of the right kind, with problems of other sorts. */
 function expectedKinds(issues: readonly z.core.$ZodIssue[]): string[] {

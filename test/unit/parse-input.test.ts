@@ -68,17 +68,24 @@ test("of several allowed forms, the one that was meant tells what is wrong; if n
     z.null(),
     z.strictObject({ at: z.array(z.union([z.string(), z.strictObject({ name: z.string() })])) }),
   ]);
-  const schema = z.strictObject({ resolutions: z.record(z.string().min(2), resolution).optional(), limit: limit.optional() });
+  const to = z.union([z.literal("children"), z.strictObject({ group: z.string() }), z.strictObject({ agents: z.array(z.string()) })]);
+  const schema = z.strictObject({
+    to: to.optional(),
+    resolutions: z.record(z.string().min(2), resolution).optional(),
+    limit: limit.optional(),
+  });
   for (const [input, path, message] of [
     [{ resolutions: { mood: "mine" } }, "resolutions.mood", 'expected "ours", "theirs" or object'],
     [{ resolutions: { mood: { value: 1, valeu: 1 } } }, "resolutions.mood.valeu", "is unknown: expected value"],
     [{ resolutions: { mood: {} } }, "resolutions.mood.value", "is required"],
     [{ resolutions: { m: "ours" } }, "resolutions.m", "the name is not valid: Too small: expected string to have >=2 characters"],
     [{ resolutions: "mine" }, "resolutions", "expected object"],
+    [{ to: { group: 1 } }, "to.group", "Invalid input: expected string, received number"],
+    [{ to: {} }, "to", "group is required: expected string; or agents is required: expected array"],
     [{ limit: "ten" }, "limit", "expected number, null or object"],
     [{ limit: { at: ["x", { name: 3 }] } }, "limit.at.1.name", "Invalid input: expected string, received number"],
     [{ limit: { at: [3] } }, "limit.at.0", "expected string or object"],
-    [{ colour: 1 }, "colour", "is unknown: expected resolutions or limit"],
+    [{ colour: 1 }, "colour", "is unknown: expected to, resolutions or limit"],
   ] as const) {
     const problems = problemsOf(schema, input);
     assert.deepEqual(
