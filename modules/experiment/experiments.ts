@@ -25,9 +25,10 @@ export async function openExperiments(context: ModuleContext): Promise<Experimen
   const keep = async (experiment: Experiment) => void (await context.state.put(keyOf(experiment.name), experiment));
 
   async function status(experiment: Experiment): Promise<Status> {
-    const { name, state, mode, runs, played, reason, started_at, ended_at } = experiment;
+    const { name, state, mode, runs, played, failed = 0, last_failure, reason, started_at, ended_at } = experiment;
     const evidence = await evidenceOf(experiment, context);
-    return { name, state, mode, ...evidence, runs, played, started_at, ...(reason && { reason }), ...(ended_at && { ended_at }) };
+    const told = { ...(last_failure && { last_failure }), ...(reason && { reason }), ...(ended_at && { ended_at }) };
+    return { name, state, mode, ...evidence, runs, played, failed, started_at, ...told };
   }
 
   async function conclude(experiment: Experiment, state: Experiment["state"]): Promise<void> {

@@ -14,7 +14,12 @@ export interface PlayerOptions {
 
 const statusWait = 30; // seconds
 const scored = z.looseObject({ score: z.number() });
-const runStatus = z.object({ state: z.string(), result: z.unknown().optional(), usage: z.object({ milliseconds: z.number() }) });
+const runStatus = z.object({
+  state: z.string(),
+  result: z.unknown().optional(),
+  error: z.object({ code: z.string(), message: z.string() }).optional(),
+  usage: z.object({ milliseconds: z.number() }),
+});
 type Ended = z.output<typeof runStatus>;
 
 /** @returns how it ended: decided or exhausted. @throws the signal's reason, or what a command answered */
@@ -23,9 +28,14 @@ export async function play(experiment: Experiment, { context, signal, keep }: Pl
     signal.throwIfAborted();
     experiment.current ??= await begin(experiment, context);
     await keep(experiment);
-    const { decision_id, run_id } = experiment.current;
-    await tell(context, decision_id, await endOf(run_id, context, signal));
+    const { variant, decision_id, run_id } = experiment.current;
+    const ended = await endOf(run_id, context, signal);
+    await tell(context, decision_id, ended);
     experiment.played++;
+    if (ended.error !== undefined) {
+      experiment.failed = (experiment.failed ?? 0) + 1;
+      experiment.last_failure = { run_id, variant, code: ended.error.code, message: ended.error.message };
+    }
     experiment.current = undefined;
     const { verdict } = await evidenceOf(experiment, context);
     if (verdict !== undecided) {
@@ -43,7 +53,7 @@ async function begin(experiment: Experiment, context: ModuleContext) {
   const { variant, decision_id } = await assign(experiment, context, { cause: { id: `${id}/${played}` } });
   const request = { pattern: variant, inputs, name: `${name} ${played + 1}` };
   const { run_id } = await context.call<{ run_id: string }>("orchestration:start", request, { caller: by });
-  return { decision_id, run_id };
+  return { variant, decision_id, run_id };
 }
 
 async function endOf(run_id: string, context: ModuleContext, signal: AbortSignal): Promise<Ended> {

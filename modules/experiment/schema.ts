@@ -26,6 +26,7 @@ export const startRequest = z.strictObject({
 });
 export type StartRequest = z.output<typeof startRequest>;
 
+const failure = z.object({ run_id: z.string(), variant: z.string(), code: z.string(), message: z.string() });
 const state = z.enum(["running", "decided", "exhausted", "stopped", "failed"]);
 
 /** One in the module's state for each experiment. */
@@ -35,8 +36,11 @@ export interface Experiment extends StartRequest {
   state: z.output<typeof state>;
   /** Runs that have their outcome. */
   played: number;
+  /** Those of them that failed, and why the latest did. */
+  failed?: number;
+  last_failure?: z.output<typeof failure>;
   /** The run that is under way. */
-  current?: { readonly decision_id: string; readonly run_id: string } | undefined;
+  current?: { readonly variant: string; readonly decision_id: string; readonly run_id: string } | undefined;
   winner?: string;
   reason?: string;
   readonly started_at: string;
@@ -61,6 +65,8 @@ export const status = z.object({
   comparisons: z.array(comparison),
   runs: z.int(),
   played: z.int(),
+  failed: z.int().describe("runs of those played that ended with an error: they count as no success"),
+  last_failure: failure.optional(),
   reason: z.string().optional(),
   started_at: z.string(),
   ended_at: z.string().optional(),

@@ -12,6 +12,8 @@ interface Status {
   readonly variants: readonly { readonly variant: string; readonly outcomes: number; readonly mean_reward: number }[];
   readonly comparisons: readonly { readonly difference: number; readonly interval: readonly [number, number]; readonly verdict: string }[];
   readonly played: number;
+  readonly failed: number;
+  readonly last_failure?: { readonly variant: string; readonly code: string; readonly message: string };
   readonly reason?: string;
 }
 
@@ -58,6 +60,15 @@ describe("an experiment", () => {
     await daemon.ask("experiment:start", { name: "alike", variants: ["bad", "broken"], runs: 6 });
     const status = await ended("alike");
     assert.deepEqual([status.state, status.verdict, status.played], ["exhausted", "not enough data", 6]);
+  });
+
+  it("counts the runs that failed, and tells why the latest did", async () => {
+    await write("hopeless", "ABORT 'it never works'");
+    await daemon.ask("experiment:start", { name: "failing", variants: ["broken", "hopeless"], runs: 3 });
+    const { state, played, failed, last_failure } = await ended("failing");
+    assert.deepEqual([state, played, failed], ["exhausted", 3, 3]);
+    assert.deepEqual([last_failure?.code, last_failure?.message], ["RUN_ABORTED", "it never works"]);
+    assert.ok(["broken", "hopeless"].includes(last_failure?.variant ?? ""));
   });
 
   it("gives out variants, takes outcomes from whoever got them, and stops", async () => {
