@@ -44,7 +44,7 @@ export class Client implements AsyncDisposable {
   }
 
   /** @throws ConnectionError */
-  static async connect({ url, prefix }: Place): Promise<Client> {
+  static async connect({ url, prefix, isDefault }: Place): Promise<Client> {
     const { username, password, protocol, host } = new URL(url);
     const credentials = username === "" ? {} : { user: decodeURIComponent(username), pass: decodeURIComponent(password) };
     try {
@@ -57,7 +57,8 @@ export class Client implements AsyncDisposable {
       });
       return new Client(connection, subjectsFor(prefix), `${protocol}//${host}`);
     } catch (cause) {
-      throw new ConnectionError(`No NATS server answers at ${protocol}//${host}: ${(cause as Error).message}`, { cause });
+      const hint = isDefault ? " Start the daemon with: npm start" : "";
+      throw new ConnectionError(`No NATS server answers at ${protocol}//${host}: ${(cause as Error).message}.${hint}`, { cause });
     }
   }
 

@@ -96,6 +96,10 @@ describe("the command line", () => {
     const unused = await run(["call", "system:ping"], { REPRISE_NATS_URL: "nats://127.0.0.1:1" });
     assert.equal(unused.code, 2);
     assert.match(unused.errors, /No NATS server answers at nats:\/\/127\.0\.0\.1:1/);
+    assert.doesNotMatch(unused.errors, /npm start/);
+    const stopped = await run(["call", "system:ping"], { REPRISE_DATA: join(folder, "none"), REPRISE_NATS_PORT: "1" });
+    assert.equal(stopped.code, 2);
+    assert.match(stopped.errors, /No NATS server answers at nats:\/\/127\.0\.0\.1:1: .*Start the daemon with: npm start/);
     const alone = await run(["call", "system:ping"], { REPRISE_NATS_URL: daemon.daemon.natsUrl, REPRISE_PREFIX: "elsewhere" });
     assert.equal(alone.code, 2);
     assert.match(alone.errors, /no daemon answers/);
