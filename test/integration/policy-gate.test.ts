@@ -57,7 +57,7 @@ describe("a trained policy", () => {
         checkpoints.map(({ outcomes }) => outcomes),
         [800, 400],
       );
-      for (const figure of ["loss", "entropy", "kl", "calibration_error", "effective_sample_size", "regret"]) {
+      for (const figure of ["loss", "entropy", "kl", "reward_calibration_error", "effective_sample_size", "regret"]) {
         assert.ok(Number.isFinite(checkpoints[0]?.report[figure]), figure);
       }
       assert.ok((checkpoints[0]?.report.regret ?? 1) < 0, "better than any fixed choice");

@@ -23,19 +23,6 @@ export function varianceOf(values: ArrayLike<number>): number {
 }
 
 /**
- * Holds for any distribution within a range, and is wide (Maurer and Pontil 2009, theorem 4, on both sides).
- * @param values at least 2
- * @param range greatest possible value less the least
- */
-export function bernsteinInterval(values: ArrayLike<number>, range: number): Interval {
-  const count = values.length;
-  const mean = meanOf(values);
-  const term = Math.log(4 / risk);
-  const margin = Math.sqrt((2 * varianceOf(values) * term) / count) + (7 * range * term) / (3 * (count - 1));
-  return [mean - margin, mean + margin];
-}
-
-/**
  * Bootstrap-t (Efron 1982): as wide as the sample shows, and longer on the side to which its tail points.
  * @param values at least 2
  */

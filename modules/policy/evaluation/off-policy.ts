@@ -5,7 +5,8 @@
  */
 import type { FeatureSpec } from "../features/spec.ts";
 import type { Experience } from "../policies/policy.ts";
-import { bernsteinInterval, bootstrapInterval, type Interval, meanOf } from "./intervals.ts";
+import { type Figures, figuresOf } from "./figures.ts";
+import { bootstrapInterval, type Interval, meanOf } from "./intervals.ts";
 import { crossFitted } from "./reward-model.ts";
 
 /** A logged choice, and what odds two policies would have given to its candidates. */
@@ -21,11 +22,9 @@ export interface Estimate {
   readonly value: number;
   /** 95 %, by bootstrap-t. */
   readonly interval: Interval;
-  /** 95 % whatever the distribution, by empirical Bernstein: wide. */
-  readonly bernstein: Interval;
 }
 
-export interface Evaluation {
+export interface Evaluation extends Figures {
   readonly outcomes: number;
   /** How many outcomes from the judged policy itself these are worth: (Σw)² / Σw². */
   readonly effective_sample_size: number;
@@ -53,11 +52,7 @@ export interface EvaluationOptions {
 export function evaluateOffPolicy(judged: readonly Judged[], { spec, seed, clip = 20 }: EvaluationOptions): Evaluation {
   const expected = crossFitted(judged, spec);
   const valuesOf = (value: (outcome: Judged, index: number) => number) => Float64Array.from(judged, value);
-  const estimate = (values: Float64Array, range: number): Estimate => ({
-    value: meanOf(values),
-    interval: bootstrapInterval(values, seed),
-    bernstein: bernsteinInterval(values, range),
-  });
+  const estimate = (values: Float64Array): Estimate => ({ value: meanOf(values), interval: bootstrapInterval(values, seed) });
   const weigh = ({ chosen, probability }: Judged, odds: readonly number[]) => (odds[chosen] as number) / probability;
   const robust = (outcome: Judged, index: number, odds: readonly number[]) => {
     const q = expected[index] as readonly number[];
@@ -77,18 +72,15 @@ export function evaluateOffPolicy(judged: readonly Judged[], { spec, seed, clip 
     effective_sample_size: squares === 0 ? 0 : weights.reduce((sum, weight) => sum + weight, 0) ** 2 / squares,
     clip,
     clipped: meanOf(valuesOf((outcome) => (weigh(outcome, outcome.odds) > clip ? 1 : 0))),
-    // Rewards are within [-1, 1]; the model's expectations are taken to be so too.
-    ips: estimate(weighted, 2 * clip),
+    ips: estimate(weighted),
     // To first order a ratio is a mean of its influences.
-    snips: estimate(
-      valuesOf(({ reward }, index) => (mean === 0 ? 0 : snips + ((weights[index] as number) * (reward - snips)) / mean)),
-      mean === 0 ? 0 : (2 * clip) / mean,
-    ),
-    dr: estimate(dr, 2 + 4 * clip),
-    serving: estimate(serving, 2 + 4 * clip),
-    gain: estimate(
-      dr.map((value, index) => value - (serving[index] as number)),
-      4 + 8 * clip,
+    snips: estimate(valuesOf(({ reward }, index) => (mean === 0 ? 0 : snips + ((weights[index] as number) * (reward - snips)) / mean))),
+    dr: estimate(dr),
+    serving: estimate(serving),
+    gain: estimate(dr.map((value, index) => value - (serving[index] as number))),
+    ...figuresOf(
+      judged.map((outcome, index) => ({ outcome, expected: expected[index] as readonly number[], value: dr[index] as number })),
+      clip,
     ),
   };
 }

@@ -4,10 +4,9 @@ import { decidePromotion, type PromotionDecision } from "../evaluation/promotion
 import { kinds, unknownPolicy } from "../policies/kinds.ts";
 import type { Policy, PolicyOptions } from "../policies/policy.ts";
 import type { Logged } from "./experience.ts";
-import { type Figures, figuresOf } from "./figures.ts";
 import type { EvaluateJob, PolicyState } from "./messages.ts";
 
-export interface Evaluation extends Partial<Estimates>, Partial<Figures> {
+export interface Evaluation extends Partial<Estimates> {
   readonly outcomes: number;
   readonly decision: Omit<PromotionDecision, "bound"> & { readonly bound?: number };
 }
@@ -31,7 +30,7 @@ export function evaluateJob({ policy, serving, options, after }: EvaluateJob, ou
   }
   if (judged.length < leastEstimated) return { outcomes: judged.length, decision: tooFew };
   const estimates = evaluateOffPolicy(judged, options);
-  return { ...estimates, ...figuresOf(judged, estimates.dr.value), decision: decidePromotion(estimates) };
+  return { ...estimates, decision: decidePromotion(estimates) };
 }
 
 function open({ policy, state }: PolicyState, options: PolicyOptions): Policy {

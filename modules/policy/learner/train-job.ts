@@ -18,10 +18,10 @@ export async function trainJob({ policy, options, from, through }: TrainJob, out
   for (let round = 0; round < more; round++) trained = await kind.train(learned, { ...options, from: trained.policy.save() });
   const state = trained.policy.save();
   const itself = { policy, state };
-  const { dr, effective_sample_size, calibration_error, regret } = evaluateJob(
+  const { dr, effective_sample_size, reward_calibration_error, regret } = evaluateJob(
     { kind: "evaluate", policy: itself, serving: itself, options, after: through },
     outcomes,
   );
-  const heldOut = dr && { value: dr.value, value_low: dr.interval[0], effective_sample_size, calibration_error, regret };
+  const heldOut = dr && { value: dr.value, value_low: dr.interval[0], effective_sample_size, reward_calibration_error, regret };
   return { state, report: { ...trained.report, ...(heldOut as Readonly<Record<string, number>> | undefined) } };
 }
