@@ -3,7 +3,7 @@
  *
  * A module is the default export of `modules/<name>.ts` or `modules/<name>/index.ts`. It owns one domain, its name: all its
  * commands and events are `<name>:…`. It imports from `daemon/` only what is pure (module.ts,
- * errors.ts, names.ts, capabilities.ts, yaml.ts, retry.ts), never from another module; everything that touches NATS, git or the data
+ * errors.ts, names.ts, parse-input.ts, capabilities.ts, yaml.ts, retry.ts), never from another module; everything that touches NATS, git or the data
  * folder reaches it through `ModuleContext`.
  */
 import type { Logger } from "pino";
@@ -177,11 +177,21 @@ export interface StateStore {
 
 /** Large contents of a module, each named by the SHA-256 of its bytes: what an event or a journal only refers to. */
 export interface ObjectStore {
-  /** Durable when it resolves; the same bytes are kept once. @returns their SHA-256 in hexadecimal */
+  /** Durable when it resolves; the same bytes are kept once, and are young again. @returns their SHA-256 in hexadecimal */
   put(bytes: Uint8Array): Promise<string>;
   /** Undefined when there is none, or when its bytes are damaged. */
   get(sha256: string): Promise<Uint8Array | undefined>;
-  delete(sha256: string): Promise<void>;
+  /** What nobody has put since `before`, in milliseconds since 1970; also what an interrupted deletion left. */
+  list(before: number): Promise<StoredObject[]>;
+  /** @param listed it is deleted only if nobody has put it since it was listed. @returns whether it is gone by this */
+  delete(sha256: string, listed?: StoredObject): Promise<boolean>;
+}
+
+export interface StoredObject {
+  readonly sha256: string;
+  readonly bytes: number;
+  /** Changes each time that it is put. */
+  readonly revision: number;
 }
 
 /** The journal of one run: an append-only list with a single writer at a time (stream RUNS, subject `run.<id>`). */
@@ -190,6 +200,8 @@ export interface RunJournal {
   read<Entry>(run: string): Promise<Entry[]>;
   /** Appends entry number `index` (0-based); fails if another writer appended it first. */
   append(run: string, index: number, entry: unknown): Promise<"appended" | "conflict">;
+  /** All entries at once. Whoever would still append is refused. */
+  delete(run: string): Promise<void>;
 }
 
 export interface CommitAuthor {

@@ -1,47 +1,116 @@
-/** A module's large contents: one NATS object bucket, each object named by the SHA-256 of its bytes. */
+/**
+ * A module's large contents: one NATS object bucket, each object named by the SHA-256 of its bytes.
+ *
+ * 1. Putting bytes that are there makes them young: what says where they are is written again.
+ * 2. What is deleted is first marked as deleted, by compare-and-set, so that of a deletion and a put at the same time one sees the
+ *    other. A deletion that is cut short after the mark is listed and finished later.
+ */
 import { createHash } from "node:crypto";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import { type ObjectStore as Bucket, Objm } from "@nats-io/obj";
-import type { ObjectStore } from "../module.ts";
+import { headers } from "@nats-io/transport-node";
+import type { ObjectStore, StoredObject } from "../module.ts";
+import { isWrongLastSequence } from "./api-errors.ts";
 import { readStored } from "./stored-messages.ts";
-import { objectParts, objectStream } from "./subjects.ts";
+import { objectInfo, objectParts, objectStream } from "./subjects.ts";
 
 const partsAtOnce = 64;
+const infosAtOnce = 1_000;
 const bytesAtOnce = 8 * 1024 * 1024;
+
+/** What the bucket keeps about an object, as far as it is used here. */
+interface Info {
+  readonly name: string;
+  /** Names its parts. */
+  readonly nuid: string;
+  readonly size: number;
+  readonly deleted?: boolean;
+}
 
 /** The bucket is made at first use. An object whose bytes do not have its hash does not exist. */
 export function openObjectStore(client: JetStreamClient, bucket: string): ObjectStore {
-  let opened: Promise<Bucket> | undefined;
-  let manager: Promise<JetStreamManager> | undefined;
-  const store = () => {
-    opened ??= new Objm(client).create(bucket).catch((error: unknown) => {
+  const stream = objectStream(bucket);
+  let opened: Promise<{ objects: Bucket; manager: JetStreamManager }> | undefined;
+  const open = () => {
+    opened ??= openBucket(client, bucket).catch((error: unknown) => {
       opened = undefined;
       throw error;
     });
     return opened;
   };
 
-  async function get(sha256: string): Promise<Uint8Array | undefined> {
-    const info = await (await store()).info(sha256);
-    if (info === null || info.deleted) return undefined;
-    manager ??= client.jetstreamManager(false);
-    const bytes = await readParts(await manager, objectStream(bucket), objectParts(bucket, info.nuid), info.size);
+  async function infoOf(sha256: string): Promise<{ info: Info; revision: number } | undefined> {
+    const { manager } = await open();
+    const stored = await manager.direct.getMessage(stream, { last_by_subj: objectInfo(bucket, sha256) });
+    return stored === null ? undefined : { info: stored.json<Info>(), revision: stored.seq };
+  }
+
+  /** In place of what is at that revision. @returns the new revision, undefined when it was replaced meanwhile */
+  async function replace(info: Info, revision: number): Promise<number | undefined> {
+    const expected = headers();
+    expected.set("Nats-Rollup", "sub");
+    expected.set("Nats-Expected-Last-Subject-Sequence", String(revision));
+    try {
+      return (await client.publish(objectInfo(bucket, info.name), JSON.stringify(info), { headers: expected })).seq;
+    } catch (error) {
+      if (isWrongLastSequence(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async function bytesOf(sha256: string, info: Info | undefined): Promise<Uint8Array | undefined> {
+    if (info === undefined || info.deleted) return undefined;
+    const { manager } = await open();
+    const bytes = await readParts(manager, stream, objectParts(bucket, info.nuid), info.size);
     return hashOf(bytes) === sha256 ? bytes : undefined;
   }
 
   return {
     async put(bytes) {
       const sha256 = hashOf(bytes);
-      if ((await get(sha256)) === undefined) await (await store()).putBlob({ name: sha256 }, bytes);
-      return sha256;
+      const { objects } = await open();
+      for (;;) {
+        const known = await infoOf(sha256);
+        if (known === undefined || (await bytesOf(sha256, known.info)) === undefined) {
+          await objects.putBlob({ name: sha256 }, bytes);
+          return sha256;
+        }
+        if ((await replace(known.info, known.revision)) !== undefined) return sha256;
+        // Whoever was first has put it as well, or has deleted it.
+        if ((await infoOf(sha256))?.info.deleted === false) return sha256;
+      }
     },
-    get,
-    async delete(sha256) {
-      const objects = await store();
-      const known = await objects.info(sha256);
-      if (known !== null && !known.deleted) await objects.delete(sha256);
+    get: async (sha256) => bytesOf(sha256, (await infoOf(sha256))?.info),
+    async list(before) {
+      const { manager } = await open();
+      const found: StoredObject[] = [];
+      for (let seq = 1; ; ) {
+        const page = await readStored(manager, stream, { seq, subject: objectInfo(bucket), count: infosAtOnce, bytes: bytesAtOnce });
+        for (const stored of page) {
+          const { name, size } = stored.json<Info>();
+          if (stored.time.getTime() < before) found.push({ sha256: name, bytes: size, revision: stored.seq });
+        }
+        const last = page.at(-1);
+        if (last === undefined || last.pending === 0) return found;
+        seq = last.seq + 1;
+      }
+    },
+    async delete(sha256, listed) {
+      const { manager } = await open();
+      const known = await infoOf(sha256);
+      if (known === undefined || (listed !== undefined && listed.revision !== known.revision)) return false;
+      const { info } = known;
+      const mark = info.deleted ? known.revision : await replace({ ...info, deleted: true }, known.revision);
+      if (mark === undefined) return false;
+      await manager.streams.purge(stream, { filter: objectParts(bucket, info.nuid) });
+      await manager.streams.purge(stream, { filter: objectInfo(bucket, sha256), seq: mark + 1 });
+      return true;
     },
   };
+}
+
+async function openBucket(client: JetStreamClient, bucket: string): Promise<{ objects: Bucket; manager: JetStreamManager }> {
+  return { objects: await new Objm(client).create(bucket), manager: await client.jetstreamManager(false) };
 }
 
 /**

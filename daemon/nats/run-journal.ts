@@ -82,5 +82,9 @@ export function openRunJournal({ publisher, manager, subjects, seal }: RunJourna
       await read(run); // a message that is not ours may stand in the way; another owner's entry stays a conflict
       return appendAt(run, index, entry);
     },
+    async delete(run) {
+      await manager.streams.purge(subjects.streams.runs, { filter: subjects.run(run) });
+      tails.delete(run);
+    },
   };
 }

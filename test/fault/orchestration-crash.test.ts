@@ -122,6 +122,7 @@ async function startIn(world: World, life: "first" | "second", fate: Fate): Prom
     journal: {
       read: (run) => (fate.isDead() ? fate.grave : journal.read(run)),
       append: (run, index, entry) => fate.write(`entry ${(entry as { type: string }).type}`, () => journal.append(run, index, entry)),
+      delete: journal.delete,
     },
     state: {
       ...state,

@@ -233,16 +233,22 @@ export function createStateStore(): StateStore {
 }
 
 export function createObjectStore(): ObjectStore {
-  const objects = new Map<string, Uint8Array>();
+  const objects = new Map<string, { bytes: Uint8Array; revision: number; time: number }>();
+  let revision = 0;
   return {
     async put(bytes) {
       const sha256 = createHash("sha256").update(bytes).digest("hex");
-      objects.set(sha256, Uint8Array.from(bytes));
+      objects.set(sha256, { bytes: Uint8Array.from(bytes), revision: ++revision, time: Date.now() });
       return sha256;
     },
-    get: async (sha256) => objects.get(sha256),
-    async delete(sha256) {
-      objects.delete(sha256);
+    get: async (sha256) => objects.get(sha256)?.bytes,
+    list: async (before) =>
+      [...objects]
+        .filter(([, { time }]) => time < before)
+        .map(([sha256, { bytes, revision }]) => ({ sha256, bytes: bytes.length, revision })),
+    async delete(sha256, listed) {
+      if (listed !== undefined && objects.get(sha256)?.revision !== listed.revision) return false;
+      return objects.delete(sha256);
     },
   };
 }
@@ -258,6 +264,9 @@ export function createJournal(): RunJournal {
       if (entries.length !== index) return "conflict";
       runs.set(run, [...entries, structuredClone(entry)]);
       return "appended";
+    },
+    async delete(run) {
+      runs.delete(run);
     },
   };
 }

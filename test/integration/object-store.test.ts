@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { describe, it } from "node:test";
+import { describe, it, mock } from "node:test";
 import { openObjectStore } from "../../daemon/nats/object-store.ts";
 import { startTestLog } from "../harness/event-log.ts";
 
@@ -17,7 +17,7 @@ describe("the store of large contents", () => {
       const { state } = await test.manager.streams.info("OBJ_large");
       assert.equal(state.consumer_count, 0, "reading leaves nothing behind");
       await objects.put(bytes);
-      assert.equal((await test.manager.streams.info("OBJ_large")).state.last_seq, state.last_seq);
+      assert.equal((await test.manager.streams.info("OBJ_large")).state.messages, state.messages);
     }
   });
 
@@ -44,6 +44,51 @@ describe("the store of large contents", () => {
     assert.equal(await objects.get(sha256), undefined);
     assert.equal(await objects.put(bytes), sha256);
     assert.ok(await objects.get(sha256));
+  });
+
+  it("lists what nobody has put for a while, and deletes it unless somebody puts it meanwhile", async () => {
+    await using test = await startTestLog();
+    const objects = openObjectStore(test.client, "large");
+    const [kept, gone] = [await objects.put(Buffer.from("kept")), await objects.put(Buffer.from("gone"))];
+    const long = Date.now() + 60_000;
+    assert.deepEqual(await objects.list(Date.now() - 60_000), []);
+    const listed = await objects.list(long);
+    assert.deepEqual(
+      listed.map(({ sha256, bytes }) => ({ sha256, bytes })),
+      [kept, gone].map((sha256) => ({ sha256, bytes: 4 })),
+    );
+    await objects.put(Buffer.from("kept"));
+    assert.deepEqual(await Promise.all(listed.map((one) => objects.delete(one.sha256, one))), [false, true]);
+    assert.ok(await objects.get(kept));
+    assert.equal(await objects.get(gone), undefined);
+    const { state } = await test.manager.streams.info("OBJ_large");
+    assert.equal(state.messages, 2, "of what is deleted nothing is left");
+  });
+
+  it("lists a deletion that was cut short, and finishes it", async () => {
+    await using test = await startTestLog();
+    const objects = openObjectStore(test.client, "large");
+    const sha256 = await objects.put(Buffer.from("half gone"));
+    const cut = mock.method(Object.getPrototypeOf(test.manager.streams), "purge", () => Promise.reject(new Error("killed")));
+    await assert.rejects(objects.delete(sha256), /killed/);
+    cut.mock.restore();
+    assert.equal(await objects.get(sha256), undefined);
+    const [left] = await objects.list(Date.now() + 60_000);
+    assert.equal(left?.sha256, sha256);
+    assert.equal(await objects.delete(sha256, left), true);
+    assert.equal((await test.manager.streams.info("OBJ_large")).state.messages, 0);
+  });
+
+  it("keeps what is put and deleted at the same time, or knows that it is gone", async () => {
+    await using test = await startTestLog();
+    const objects = openObjectStore(test.client, "large");
+    const bytes = randomBytes(200_000);
+    for (let round = 0; round < 30; round++) {
+      const sha256 = await objects.put(bytes);
+      const [listed] = await objects.list(Date.now() + 60_000);
+      await Promise.all([objects.put(bytes), objects.delete(sha256, listed), objects.put(bytes)]);
+      assert.ok(await objects.get(sha256), `round ${round}: somebody has put it, and it is not there`);
+    }
   });
 
   it("gives up an object of which a part is gone", async () => {

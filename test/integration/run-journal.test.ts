@@ -41,6 +41,16 @@ describe("the journal of a run", () => {
     assert.deepEqual(outcomes.toSorted(), ["appended", "conflict"]);
   });
 
+  it("is gone when it is deleted, and takes nothing more from whoever wrote it", async () => {
+    await using test = await startTestLog();
+    const [writer, other] = [openRunJournal({ ...test, seal }), openRunJournal({ ...test, seal })];
+    for (const run of ["gone", "kept"]) for (const index of [0, 1]) await writer.append(run, index, { index });
+    await other.delete("gone");
+    assert.equal(await writer.append("gone", 2, { index: 2 }), "conflict");
+    assert.deepEqual([await writer.read("gone"), await other.read("gone")], [[], []]);
+    assert.equal((await other.read("kept")).length, 2);
+  });
+
   it("leaves no subscription behind", async () => {
     await using test = await startTestLog();
     const journal = openRunJournal({ ...test, seal });
