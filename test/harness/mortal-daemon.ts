@@ -1,0 +1,70 @@
+/**
+ * The daemon, but it ends as by `kill -9` when its module `policy` comes to a certain point of its work in a certain slot. The point
+ * stands in the file `DEATH`, such as `after state policy:trained lamp`; without the file nothing happens. It is deleted first, so
+ * each happens once.
+ *
+ * Points: `before` and `after` an `object` or a `deletion` in the object store, or a `state` in the state store or an `event` in the log with
+ * the name of what it tells; of a promotion also its stage, `policy:promoted/trial`. A state that tells nothing new is called `progress`.
+ */
+import { readFileSync, rmSync } from "node:fs";
+import type { ModuleContext, ObjectStore, StateStore } from "../../daemon/module.ts";
+import policy from "../../modules/policy/index.ts";
+import type { SlotState } from "../../modules/policy/serving/slot-state.ts";
+
+const file = process.env.DEATH ?? "";
+
+function death(): string | undefined {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function pass(point: string): void {
+  if (death() !== point) return;
+  rmSync(file);
+  process.kill(process.pid, "SIGKILL");
+}
+
+async function around<Result>(point: string, work: () => Promise<Result>): Promise<Result> {
+  pass(`before ${point}`);
+  const result = await work();
+  pass(`after ${point}`);
+  return result;
+}
+
+const nameOf = (event: string, data: { slot?: string; stage?: string }) =>
+  `${event}${data.stage ? `/${data.stage}` : ""} ${data.slot ?? ""}`;
+
+const mortalObjects = (objects: ObjectStore): ObjectStore => ({
+  ...objects,
+  put: (bytes) => around("object", () => objects.put(bytes)),
+  delete: (...given) => around("deletion", () => objects.delete(...given)),
+});
+
+function mortalState(store: StateStore): StateStore {
+  const known = new Map<string, string | undefined>();
+  return {
+    ...store,
+    put(key, value, revision) {
+      const { slot, state } = value as { slot: string; state: SlotState };
+      const { announcement } = state;
+      const isNew = announcement !== undefined && known.get(slot) !== announcement.id;
+      known.set(slot, announcement?.id);
+      const name = isNew ? nameOf(announcement.event, announcement.data as { slot: string }) : `progress ${slot}`;
+      return around(`state ${name}`, () => store.put(key, value, revision));
+    },
+  };
+}
+
+const mortal = (context: ModuleContext): ModuleContext => ({
+  ...context,
+  objects: mortalObjects(context.objects),
+  state: mortalState(context.state),
+  emit: (name, data, ...rest) => around(`event ${nameOf(name, data as { slot?: string })}`, () => context.emit(name, data, ...rest)),
+});
+
+const { start } = policy;
+Object.assign(policy, { start: (context: ModuleContext) => start(mortal(context)) });
+await import("../../daemon/main.ts");
