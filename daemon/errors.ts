@@ -106,6 +106,11 @@ export const errorTable = {
     meaning: "The hash is not that of the action: what was shown, or approved, is another.",
   },
   RUN_NOT_FOUND: { status: 404, retryable: false, meaning: "No run has this id." },
+  RUN_DELETED: {
+    status: 404,
+    retryable: false,
+    meaning: "The run has ended, and its journal was deleted since (`runs` in reprise.yaml); its events are still in the log.",
+  },
   RUN_ELSEWHERE: {
     status: 409,
     retryable: true,
@@ -175,6 +180,12 @@ export const errorTable = {
     retryable: false,
     meaning: "A trained policy is asked for by name, and another one serves the slot: it has to pass its gate first.",
   },
+  TRAINING_INSUFFICIENT: {
+    status: 409,
+    retryable: false,
+    meaning: "The outcomes so far teach the policy nothing, so no checkpoint was made; details says what there is of what it needs.",
+  },
+  LEARNER_BUSY: { status: 503, retryable: true, meaning: "Too many trainings and evaluations wait already." },
   PROMOTION_REFUSED: {
     status: 409,
     retryable: false,

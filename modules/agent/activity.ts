@@ -39,7 +39,7 @@ async function standingOf(context: Home["context"], run_id: string): Promise<Par
     return await context.call<Standing>("orchestration:status", { run_id });
   } catch (error) {
     // A run that began this moment, or whose journal is gone: nothing is known of it.
-    if (error instanceof CodedError && error.code === "RUN_NOT_FOUND") return {};
+    if (error instanceof CodedError && (error.code === "RUN_NOT_FOUND" || error.code === "RUN_DELETED")) return {};
     throw error;
   }
 }

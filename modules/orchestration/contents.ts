@@ -68,6 +68,11 @@ export async function unpackEntry(objects: ObjectStore, entry: RunEntry): Promis
 export const referenceOf = (entry: RunEntry, field: "inputs" | "result"): Reference | undefined =>
   (entry as unknown as Fields).objects?.[field];
 
+/** SHA-256 of all contents to which something stored refers, wherever in it. */
+export function contentsOf(stored: unknown): Set<string> {
+  return new Set([...JSON.stringify(stored).matchAll(/"\$object":"([0-9a-f]{64})"/g)].map(([, sha256]) => sha256 as string));
+}
+
 async function unpacked(objects: ObjectStore, { $object, bytes }: Reference): Promise<unknown> {
   const content = await objects.get($object);
   if (content === undefined) throw new CodedError("RUN_DIVERGED", `The content ${$object} (${bytes} bytes) is gone.`, { object: $object });

@@ -4,6 +4,7 @@ import { commandsOf, defineModule } from "../../daemon/module.ts";
 import { explainWhole, explanation } from "./explain.ts";
 import { limits } from "./interpreter/limits.ts";
 import { findPattern, givenPattern } from "./pattern.ts";
+import { historySettings } from "./retention.ts";
 import { openRuns, type Runs } from "./runs.ts";
 import {
   capabilities,
@@ -172,7 +173,12 @@ export default defineModule<Runs>({
     "orchestration:resumed": { description: "A run that was paused goes on.", schema: z.object({ ...identity, usage }) },
     "orchestration:completed": { description: "A run reached its end.", schema: z.object({ ...ended, result: z.unknown() }) },
     "orchestration:failed": { description: "A run ended with an error.", schema: z.object({ ...ended, error: stepError }) },
+    "orchestration:deleted": {
+      description: "The journals of these ended runs were deleted, since there are too many or they are too old.",
+      schema: z.object({ run_ids: z.array(z.string()) }),
+    },
     "orchestration:cancelled": { description: "A run was ended by command.", schema: z.object(ended) },
   },
+  settings: { key: "runs", schema: historySettings },
   start: openRuns,
 });

@@ -9,7 +9,7 @@ export interface Journals {
   append(run: string, index: number, entry: RunEntry): Promise<"appended" | "conflict">;
   /** Empty when there is none. */
   read(run: string): Promise<RunEntry[]>;
-  /** With references in place of large contents. @throws CodedError RUN_NOT_FOUND */
+  /** With references in place of large contents. @throws CodedError RUN_NOT_FOUND, RUN_DELETED */
   readStored(run: string): Promise<RunEntry[]>;
   /** A stored entry with its large contents. */
   whole<Entry extends RunEntry>(entry: Entry): Promise<Entry>;
@@ -40,8 +40,9 @@ export function openJournals(context: ModuleContext, isOurs: (owner: string) => 
 
   async function readStored(run: string): Promise<RunEntry[]> {
     const entries = await journal.read<RunEntry>(run);
-    if (entries.length === 0) throw new CodedError("RUN_NOT_FOUND", `There is no run ${run}.`, { run_id: run });
-    return entries;
+    if (entries.length > 0) return entries;
+    if ((await endingOf(context, run)) === undefined) throw new CodedError("RUN_NOT_FOUND", `There is no run ${run}.`, { run_id: run });
+    throw new CodedError("RUN_DELETED", `The run ${run} has ended, and its journal was deleted since.`, { run_id: run });
   }
 
   return {

@@ -17,11 +17,11 @@ export interface LeaseOptions {
   /** Identity of the data folder: a former process that held leases under it is gone for certain. */
   readonly self: string;
   newId(): string;
-  /** Owners of open runs, as far as they are known. */
-  ownersOfOpenRuns(): Iterable<string>;
-  /** The runs of this owner are ours from now on. */
+  /** Leases that somebody should hold: of the owners of open runs, as far as they are known, and of what one daemon does for all. */
+  wanted(): Iterable<string>;
+  /** What belongs to this lease is ours from now on. */
   onGained(owner: string): void;
-  /** They are somebody else's. */
+  /** It is somebody else's. */
   onLost(owner: string): void;
   /** Milliseconds; shorter in tests. */
   readonly period?: number;
@@ -91,7 +91,6 @@ export async function openLeases(options: LeaseOptions): Promise<Leases> {
 
   function lose(lost: string): void {
     held.delete(lost);
-    log.warn({ owner: lost }, "another daemon has taken over the runs of this one");
     options.onLost(lost);
     for (const wake of waiting) wake();
   }
@@ -120,7 +119,6 @@ export async function openLeases(options: LeaseOptions): Promise<Leases> {
     }
     if (!(await take(name, entry?.revision ?? 0))) return;
     seen.delete(name);
-    log.warn({ owner: name }, "this daemon takes over the runs of another");
     options.onGained(name);
   }
 
@@ -130,7 +128,7 @@ export async function openLeases(options: LeaseOptions): Promise<Leases> {
       owner = options.newId();
       await take(owner, 0);
     }
-    const open = new Set(options.ownersOfOpenRuns());
+    const open = new Set(options.wanted());
     for (const name of open) if (!held.has(name)) await takeOverdue(name);
     for (const name of held.keys()) if (name !== owner && !open.has(name)) await release(name);
   }

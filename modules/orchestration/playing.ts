@@ -16,6 +16,7 @@ import { grown, type Journals } from "./journals.ts";
 import { type Leases, openLeases } from "./lease.ts";
 import type { Pattern } from "./pattern.ts";
 import { causeOf, identityOf, playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
+import { sweeper } from "./retention.ts";
 import { playRun, type Rest, type RunHandle, Suspended } from "./run.ts";
 import type { RunRecord } from "./schema.ts";
 import { beginningOf, endings, tellChange, tellEnd } from "./telling.ts";
@@ -74,9 +75,15 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
       log: context.log,
       self: catalogue.identity,
       newId: context.newId,
-      ownersOfOpenRuns: () => catalogue.ownersOfOpenRuns(),
-      onGained: (owner) => recover(owner, true),
+      wanted: () => [sweeper, ...catalogue.ownersOfOpenRuns()],
+      onGained(owner) {
+        if (owner === sweeper) return;
+        context.log.warn({ owner }, "this daemon takes over the runs of another");
+        recover(owner, true);
+      },
       onLost(owner) {
+        if (owner === sweeper) return;
+        context.log.warn({ owner }, "another daemon has taken over the runs of this one");
         for (const { handle } of open.values()) if (handle.started.owner === owner) handle.stop(new RunLost("another daemon plays it"));
       },
     }),

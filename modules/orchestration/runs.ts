@@ -6,6 +6,7 @@ import { type Journals, openJournals } from "./journals.ts";
 import { createPaying, type Paying } from "./paying.ts";
 import { openPlaying, type Playing } from "./playing.ts";
 import type { RunEntry } from "./record.ts";
+import { openRetention, sweeper } from "./retention.ts";
 import { createStarting, type Starting } from "./starting.ts";
 
 export interface Runs extends Starting, Control, Paying, AsyncDisposable {
@@ -20,6 +21,7 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
   await catalogue.start();
   const journals: Journals = openJournals(context, (owner) => playing.leases.holds(owner));
   const playing: Playing = resources.use(await openPlaying({ context, journals, catalogue }));
+  resources.use(openRetention({ context, catalogue, isSweeper: () => playing.leases.holds(sweeper) }));
   const opened = resources.move();
   return {
     ...createStarting({ context, journals, playing }),

@@ -73,7 +73,7 @@ export function createStarting({ context, journals, playing }: StartingOptions):
     const { agent_id: _, parent_run: __, ...same } = entries[0] as StartedEntry;
     const at = new Date().toISOString();
     return begin(
-      await pinnedPattern(context, same.pattern, same),
+      await pinnedPattern(context, same.pattern, { ...same, isForNewRun: true }),
       {
         ...same,
         at,

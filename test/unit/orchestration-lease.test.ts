@@ -32,7 +32,7 @@ async function openDaemon(state: StateStore, options: { self?: string; open?: ()
     log,
     self: options.self ?? newId(),
     newId,
-    ownersOfOpenRuns: options.open ?? (() => []),
+    wanted: options.open ?? (() => []),
     onGained: (owner) => gained.push(owner),
     onLost: (owner) => lost.push(owner),
     period,
