@@ -1,6 +1,8 @@
 /** `policy:select`: one choice, drawn from the odds that the answering policy gives, and logged with them. */
 import { z } from "zod";
+import { CodedError } from "../../daemon/errors.ts";
 import type { Call } from "../../daemon/module.ts";
+import { retry } from "../../daemon/retry.ts";
 import { draw } from "./chance.ts";
 import { encode } from "./features/encode.ts";
 import { textsOf } from "./features/texts.ts";
@@ -53,7 +55,7 @@ export async function select(request: SelectRequest, call: Call<State>): Promise
   return (await selecting).made;
 }
 
-async function choose(request: SelectRequest, { state, context: daemon, meta, caller }: Call<State>): Promise<Selecting> {
+async function choose(request: SelectRequest, { state, context: daemon, meta, caller, signal }: Call<State>): Promise<Selecting> {
   const { slot, context, candidates, explore, outcome_from: asked, reward, episode: part } = request;
   const { policy, spec, label, assigned } = await state.serving.answering(slot, request.policy);
   const embeddings = spec.text && (await state.embedder.vectorsOf(textsOf(spec, context, candidates), spec.text, meta));
@@ -86,7 +88,20 @@ async function choose(request: SelectRequest, { state, context: daemon, meta, ca
     ...(reward && { reward }),
     ...(part && { episode: part }),
   };
-  const { seq } = await daemon.emit("policy:selected", event, meta, { id: made.decision_id });
+  const { seq } = await store(() => daemon.emit("policy:selected", event, meta, { id: made.decision_id }), signal);
   state.lastWritten = Math.max(state.lastWritten, seq);
   return { made, seq };
+}
+
+/**
+ * An event of which nobody knows whether it is stored is emitted until somebody does: whoever repeats the request meanwhile waits
+ * for it too, rather than to be given another choice beside one that may be in the log.
+ */
+async function store<Stored>(emit: () => Promise<Stored>, signal: AbortSignal): Promise<Stored> {
+  try {
+    return await emit();
+  } catch (error) {
+    if (!(error instanceof CodedError && error.code === "EVENT_OUTCOME_UNKNOWN")) throw error;
+    return retry(emit, { signal });
+  }
 }
