@@ -111,11 +111,6 @@ export const errorTable = {
     retryable: false,
     meaning: "The run has ended, and its journal was deleted since (`runs` in reprise.yaml); its events are still in the log.",
   },
-  RUN_ELSEWHERE: {
-    status: 409,
-    retryable: true,
-    meaning: "Another daemon on this server plays the run; details.owner names it. Repeated, the request may reach that one.",
-  },
   RUN_LIMIT_EXCEEDED: { status: 429, retryable: false, meaning: "A run or agent reached one of its limits; details.limit names it." },
   RUN_ABORTED: { status: 422, retryable: false, meaning: "The pattern gave up with ABORT; the message is its reason." },
   RUN_DIVERGED: {

@@ -7,7 +7,7 @@ import type { EventPage } from "../../daemon/events/contract.ts";
 import type { Database, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
 import type { Spend } from "./account.ts";
 import { recordOf, type StartedEntry } from "./record.ts";
-import type { RunRecord, RunState } from "./schema.ts";
+import type { Direction, RunRecord, RunState } from "./schema.ts";
 
 export interface RunFilter {
   readonly state?: RunState | undefined;
@@ -43,7 +43,9 @@ const spentBelow = `
   SELECT coalesce(sum(tokens), 0) AS tokens, coalesce(sum(cost), 0) AS cost FROM below JOIN runs_2 USING (run_id)
 `;
 
-const types = ["started", "paused", "resumed", "completed", "failed", "cancelled", "deleted"].map((action) => `orchestration:${action}`);
+const types = ["started", "paused", "resumed", "completed", "failed", "cancelled", "deleted", "directed"].map(
+  (action) => `orchestration:${action}`,
+);
 
 /**
  * Ended runs that are one too many or too old, the oldest first. One that another run started stays as long as that one does: what
@@ -68,6 +70,9 @@ export class RunCatalogue implements AsyncDisposable {
   readonly #insert;
   readonly #update;
   readonly #delete;
+  readonly #want;
+  /** Called for each run whose direction the log has just told. */
+  onDirected: (run: string) => void = () => {};
   readonly #note;
   readonly #keep;
   #projection: Projection | undefined;
@@ -86,8 +91,12 @@ export class RunCatalogue implements AsyncDisposable {
       "INSERT OR IGNORE INTO runs_2 (run_id, seq, state, pattern, agent_id, parent_run, owner, record) VALUES (?, ?, 'running', ?, ?, ?, ?, ?)",
     );
     this.#update = this.#database.prepare(
-      "UPDATE runs_2 SET state = ?2, tokens = ?3, cost = ?4, record = json_patch(record, ?5), ended_at = ?6 WHERE run_id = ?1 AND state IN ('running', 'paused')",
+      "UPDATE runs_2 SET state = ?2, tokens = ?3, cost = ?4, record = json_patch(record, ?5), ended_at = ?6, wanted = nullif(wanted, ?7) WHERE run_id = ?1 AND state IN ('running', 'paused')",
     );
+    // A cancellation is final; what a run does anyhow is not wanted any more.
+    this.#want = this.#database.prepare(`
+      UPDATE runs_2 SET wanted = CASE WHEN wanted = 'cancel' THEN 'cancel' WHEN ?2 = iif(state = 'paused', 'pause', 'resume') THEN NULL ELSE ?2 END
+      WHERE run_id = ?1 AND state IN ('running', 'paused')`);
     this.#delete = this.#database.prepare("DELETE FROM runs_2 WHERE run_id = ?");
   }
 
@@ -123,9 +132,17 @@ export class RunCatalogue implements AsyncDisposable {
     return this.#records(`SELECT record FROM runs_2 WHERE true ${conditions} ORDER BY run_id DESC LIMIT ?`, [...values, limit]);
   }
 
-  /** Those that are to be played, the oldest first. */
+  /** Those that are to be played, or to be directed, the oldest first. */
   runningOf(owner: string): RunRecord[] {
-    return this.#records("SELECT record FROM runs_2 WHERE owner = ? AND state = 'running' ORDER BY run_id", [owner]);
+    return this.#records(
+      "SELECT record FROM runs_2 WHERE owner = ? AND (state = 'running' OR state = 'paused' AND wanted IS NOT NULL) ORDER BY run_id",
+      [owner],
+    );
+  }
+
+  /** What somebody has directed a run to do, and it has not done yet. */
+  wantedOf(run: string): Direction | undefined {
+    return (this.#database.prepare("SELECT wanted FROM runs_2 WHERE run_id = ?").get(run)?.wanted ?? undefined) as Direction | undefined;
   }
 
   /** Position in the log at which a run began; undefined when the log does not tell of it. */
@@ -190,6 +207,11 @@ export class RunCatalogue implements AsyncDisposable {
     }
   }
 
+  /** Undefined when the log does not tell of it. */
+  recordOf(run: string): RunRecord | undefined {
+    return this.#records("SELECT record FROM runs_2 WHERE run_id = ?", [run])[0];
+  }
+
   ownersOfOpenRuns(): string[] {
     const rows = this.#database.prepare("SELECT DISTINCT owner FROM runs_2 WHERE state IN ('running', 'paused')").all();
     return rows.map(({ owner }) => String(owner));
@@ -240,10 +262,16 @@ export class RunCatalogue implements AsyncDisposable {
       for (const run_id of (data as { run_ids: string[] }).run_ids) this.#delete.run(run_id);
       return;
     }
+    if (action === "directed") {
+      const { run_id, to } = data as { run_id: string; to: Direction };
+      if (Number((this.#want.run(run_id, to) as { changes: number | bigint }).changes) > 0) this.onDirected(run_id);
+      return;
+    }
     const { run_id, usage } = data as { run_id: string; usage?: Spend };
     const isOpen = action === "paused" || action === "resumed";
     const state = action === "resumed" ? "running" : action;
     const patch = { state, ...(!isOpen && { ended_at: time }) };
-    this.#update.run(run_id, state, usage?.tokens ?? 0, usage?.cost ?? 0, JSON.stringify(patch), isOpen ? null : time);
+    const done = action.slice(0, -1); // paused: what it was to do is pause
+    this.#update.run(run_id, state, usage?.tokens ?? 0, usage?.cost ?? 0, JSON.stringify(patch), isOpen ? null : time, done);
   }
 }

@@ -1,21 +1,18 @@
 /** Tells how a run is, and changes how it goes on: cancel, pause, resume. */
-import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import type { RunCatalogue } from "./catalogue.ts";
 import { packed, referenceOf } from "./contents.ts";
-import { grown, type Journals } from "./journals.ts";
+import type { Journals } from "./journals.ts";
 import type { Playing } from "./playing.ts";
 import { type EndedEntry, playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
-import { Cancelled } from "./run.ts";
-import type { RunStatus } from "./schema.ts";
-import { tellChange } from "./telling.ts";
+import type { Direction, RunStatus } from "./schema.ts";
+import { endings } from "./telling.ts";
 
 export interface Control {
   /** @param wait seconds to wait for its end */
   status(run: string, wait: number, signal: AbortSignal): Promise<RunStatus>;
-  cancel(run: string, signal: AbortSignal): Promise<RunStatus>;
-  pause(run: string, signal: AbortSignal): Promise<RunStatus>;
-  resume(run: string, signal: AbortSignal): Promise<RunStatus>;
+  /** Where another daemon plays the run, that one does it, or whoever takes it over. */
+  direct(run: string, to: Direction, signal: AbortSignal): Promise<RunStatus>;
 }
 
 export interface ControlOptions {
@@ -47,7 +44,8 @@ export function createControl({ context, journals, catalogue, playing }: Control
     if (run === undefined) {
       const stored = await storedStatus(id);
       if (left() <= 0 || stored.state !== "running" || !isElsewhere(stored)) return stored;
-      await playing.ended(id, AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(left() * 1000))])).catch(() => {}); // then as it is now
+      const until = AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(left() * 1000))]);
+      await playing.told(id, endings, catalogue.sinceOf(id) ?? 0, until).catch(() => {}); // then as it is now
       return storedStatus(id);
     }
     if (run.told?.kind === "ended") return endedStatus(run.handle.started, run.told.entry);
@@ -57,50 +55,34 @@ export function createControl({ context, journals, catalogue, playing }: Control
     return { ...recordOf(handle.started), steps: usage.steps, usage, doing, ...(handle.isPausing && { pausing: true }) };
   }
 
-  async function cancel(id: string, signal: AbortSignal): Promise<RunStatus> {
+  /** Has it done here, or tells the daemon whose run it is; durable when it resolves. */
+  async function direct(id: string, to: Direction, signal: AbortSignal): Promise<RunStatus> {
     await within(patience, playing.recovered(id), signal);
-    const run = playing.find(id);
-    run?.handle.stop(new Cancelled());
-    if (run !== undefined) return status(id, patience, signal);
-    const now = await status(id, 0, signal);
-    assertHere(now);
-    if (now.state !== "paused") return now;
-    const started = (await journals.read(id))[0] as StartedEntry;
-    catalogue.told(await journals.end(started, { state: "cancelled" }));
-    return status(id, 0, signal);
+    const isHere = playing.find(id) !== undefined;
+    const now = isHere ? undefined : await storedStatus(id);
+    if (now !== undefined && isElsewhere(now)) return askOwner(now, to, signal);
+    if (now === undefined || isOpen(now)) await playing.direct(id, to);
+    return status(id, to === "resume" ? 0 : patience, signal);
   }
 
-  async function pause(id: string, signal: AbortSignal): Promise<RunStatus> {
-    await within(patience, playing.recovered(id), signal);
-    const run = playing.find(id);
-    if (run === undefined) assertHere(await status(id, 0, signal));
-    else run.handle.pause();
-    return status(id, patience, signal);
+  async function askOwner({ run_id, state }: RunStatus, to: Direction, signal: AbortSignal): Promise<RunStatus> {
+    await catalogue.known(signal);
+    const isSo = state === (to === "pause" ? "paused" : "running") && to !== "cancel";
+    if (!isSo || catalogue.wantedOf(run_id) !== undefined) {
+      const { seq } = await context.emit("orchestration:directed", { run_id, to });
+      catalogue.told(seq);
+      const until = AbortSignal.any([signal, AbortSignal.timeout(patience * 1000)]);
+      const types = [...endings, ...(to === "cancel" ? [] : [`orchestration:${to}d`])];
+      const answered = await playing.told(run_id, types, seq, until).catch(() => undefined); // then as it is now
+      if (answered !== undefined) catalogue.told(answered.seq);
+    }
+    return storedStatus(run_id);
   }
+
+  const isOpen = ({ state }: RunStatus) => state === "running" || state === "paused";
 
   /** Does another daemon play it, or keep it paused? */
-  const isElsewhere = ({ run_id, state, owner }: RunStatus) =>
-    (state === "running" || state === "paused") && playing.find(run_id) === undefined && !playing.leases.holds(owner);
-
-  /** @throws CodedError RUN_ELSEWHERE */
-  function assertHere(run: RunStatus): void {
-    if (!isElsewhere(run)) return;
-    const { run_id, owner } = run;
-    throw new CodedError("RUN_ELSEWHERE", `The run ${run_id} is played by another daemon, ${owner}.`, { run_id, owner });
-  }
-
-  async function resume(id: string, signal: AbortSignal): Promise<RunStatus> {
-    const now = await status(id, 0, signal);
-    assertHere(now);
-    if (now.state !== "paused") return now;
-    const entries = await journals.read(id);
-    const resumed = { type: "resumed", at: new Date().toISOString() } as const;
-    if ((await journals.append(id, entries.length, resumed)) === "conflict") throw grown(id);
-    await catalogue.known(signal);
-    catalogue.told(await tellChange(context, entries[0] as StartedEntry, "resumed", now.usage, entries.length));
-    await playing.goOn([...entries, resumed]);
-    return status(id, 0, signal);
-  }
+  const isElsewhere = (run: RunStatus) => isOpen(run) && playing.find(run.run_id) === undefined && !playing.leases.holds(run.owner);
 
   /** As the journal tells it. */
   async function storedStatus(id: string): Promise<RunStatus> {
@@ -108,7 +90,10 @@ export function createControl({ context, journals, catalogue, playing }: Control
     const [started, last] = [entries[0] as StartedEntry, entries.at(-1) as RunEntry];
     if (last.type !== "ended") {
       const { usage, isPaused } = playedOf(entries);
-      return { ...recordOf(started, isPaused ? "paused" : "running"), steps: usage.steps, usage };
+      const directed = catalogue.wantedOf(id);
+      const isDone = directed === (isPaused ? "pause" : "resume");
+      const now = { ...recordOf(started, isPaused ? "paused" : "running"), steps: usage.steps, usage };
+      return directed === undefined || isDone ? now : { ...now, directed };
     }
     const reference = referenceOf(last, "result");
     const isTooLarge = reference !== undefined && reference.bytes > largestResult;
@@ -126,7 +111,7 @@ export function createControl({ context, journals, catalogue, playing }: Control
     };
   }
 
-  return { status, cancel, pause, resume };
+  return { status, direct };
 }
 
 /** Waits for the work, at most so many seconds, and no longer than the signal lets it. */

@@ -9,6 +9,7 @@ import { openRuns, type Runs } from "./runs.ts";
 import {
   capabilities,
   details,
+  direction,
   identity,
   rerunRequest,
   runRecord,
@@ -83,19 +84,19 @@ export default defineModule<Runs>({
       description: "Ends an open run; of one that ended already it only tells how.",
       input: z.strictObject({ run_id: runId }),
       output: runStatus,
-      handle: ({ run_id }, { state, signal }) => state.cancel(run_id, signal),
+      handle: ({ run_id }, { state, signal }) => state.direct(run_id, "cancel", signal),
     }),
     "orchestration:pause": command({
       description: "Lets a run rest: it begins no further step. A run that waits costs nothing, a resting one not even memory.",
       input: z.strictObject({ run_id: runId }),
       output: runStatus,
-      handle: ({ run_id }, { state, signal }) => state.pause(run_id, signal),
+      handle: ({ run_id }, { state, signal }) => state.direct(run_id, "pause", signal),
     }),
     "orchestration:resume": command({
       description: "Lets a paused run go on where it was.",
       input: z.strictObject({ run_id: runId }),
       output: runStatus,
-      handle: ({ run_id }, { state, signal }) => state.resume(run_id, signal),
+      handle: ({ run_id }, { state, signal }) => state.direct(run_id, "resume", signal),
     }),
     "orchestration:journal": command({
       description: "Reads what a run recorded: its start, the intent and the result of each step, with time, tokens and cost, and its end.",
@@ -173,6 +174,10 @@ export default defineModule<Runs>({
     "orchestration:resumed": { description: "A run that was paused goes on.", schema: z.object({ ...identity, usage }) },
     "orchestration:completed": { description: "A run reached its end.", schema: z.object({ ...ended, result: z.unknown() }) },
     "orchestration:failed": { description: "A run ended with an error.", schema: z.object({ ...ended, error: stepError }) },
+    "orchestration:directed": {
+      description: "A run is to be cancelled, paused or resumed by the daemon that plays it, or takes it over.",
+      schema: z.object({ run_id: z.string(), to: direction }),
+    },
     "orchestration:deleted": {
       description: "The journals of these ended runs were deleted, since there are too many or they are too old.",
       schema: z.object({ run_ids: z.array(z.string()) }),

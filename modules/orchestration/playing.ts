@@ -6,7 +6,7 @@
  * 2. Nothing is played whose owner's lease is another daemon's (lease.ts); who appends out of turn is refused by the journal.
  */
 import { CodedError, errorTable } from "../../daemon/errors.ts";
-import type { ModuleContext } from "../../daemon/module.ts";
+import type { EventRecord, ModuleContext } from "../../daemon/module.ts";
 import { retry } from "../../daemon/retry.ts";
 import { type Account, openAccount, type Spend } from "./account.ts";
 import type { RunCatalogue } from "./catalogue.ts";
@@ -17,9 +17,9 @@ import { type Leases, openLeases } from "./lease.ts";
 import type { Pattern } from "./pattern.ts";
 import { causeOf, identityOf, playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
 import { sweeper } from "./retention.ts";
-import { playRun, type Rest, type RunHandle, Suspended } from "./run.ts";
-import type { RunRecord } from "./schema.ts";
-import { beginningOf, endings, tellChange, tellEnd } from "./telling.ts";
+import { Cancelled, playRun, type Rest, type RunHandle, Suspended } from "./run.ts";
+import type { Direction, RunRecord } from "./schema.ts";
+import { beginningOf, tellChange, tellEnd } from "./telling.ts";
 import { openWatch } from "./watch.ts";
 
 export interface OpenRun {
@@ -41,14 +41,14 @@ export interface Playing extends AsyncDisposable {
    * @param isNew its first entry is still to be written
    */
   play(pattern: Pattern, entries: readonly RunEntry[], since: number, isNew?: boolean): void;
-  /** Plays a run from its journal. */
-  goOn(entries: readonly RunEntry[]): Promise<void>;
   find(run: string | undefined): OpenRun | undefined;
   ofAgent(agent: string | undefined): OpenRun | undefined;
   /** Resolves when it is known of the run whether it is to be played here. */
   recovered(run: string): Promise<void>;
-  /** Resolves when the log tells the end of a run that another daemon plays. @throws the signal's reason */
-  ended(run: string, signal: AbortSignal): Promise<unknown>;
+  /** Has a run that is this daemon's do something, whether or not it is being played. */
+  direct(run: string, to: Direction): Promise<void>;
+  /** Resolves when the log tells one of these events of a run that another daemon plays. @throws the signal's reason */
+  told(run: string, types: readonly string[], after: number, signal: AbortSignal): Promise<EventRecord>;
   /** Tells something, as often as it takes. */
   untilTold(run: string, tell: () => Promise<number>): Promise<void>;
 }
@@ -201,20 +201,74 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     // All commands are answered, or none: a step that meets a daemon that is still starting would hold the run up until the next.
     await context.call("orchestration:list", { limit: 1 });
     if (parent_run !== undefined) await recovering.get(parent_run);
+    await continueFrom(run_id, { isForeign, to: catalogue.wantedOf(run_id) });
+  }
+
+  /** Does with a run that is not being played what its journal says, and what it was told to do since. */
+  async function continueFrom(
+    run_id: string,
+    { isForeign = false, to }: { isForeign?: boolean; to: Direction | undefined },
+  ): Promise<void> {
     const entries = await journals.read(run_id);
     if (entries.length === 0) entries.push(await beginJournal(run_id));
-    const [started, last] = [entries[0] as StartedEntry, entries.at(-1) as RunEntry];
+    const started = entries[0] as StartedEntry;
+    const { usage, isPaused } = playedOf(entries);
+    const append = async (entry: RunEntry) => {
+      if ((await journals.append(run_id, entries.length, entry)) === "conflict") throw grown(run_id);
+      entries.push(entry);
+    };
+    const tellLast = async (change: "paused" | "resumed") =>
+      catalogue.told(await tellChange(context, started, change, usage, entries.length - 1));
+
+    const at = new Date().toISOString();
+    const last = entries.at(-1) as RunEntry;
     if (last.type === "ended") return catalogue.told((await tellEnd(context, started, last)).seq);
-    if (last.type === "paused")
-      return catalogue.told(await tellChange(context, started, "paused", playedOf(entries).usage, entries.length - 1));
-    if (isForeign) {
-      const taken = { type: "taken", at: new Date().toISOString() } as const;
-      if ((await journals.append(run_id, entries.length, taken)) === "conflict") throw grown(run_id);
-      entries.push(taken);
+    if (to === "cancel") return catalogue.told(await journals.end(started, { state: "cancelled" }));
+    if (isPaused && to !== "resume") return tellLast("paused");
+    if (!isPaused && to === "pause") {
+      await append({ type: "paused", at, elapsed: usage.milliseconds });
+      return tellLast("paused");
+    }
+    if (isForeign) await append({ type: "taken", at });
+    if (isPaused) {
+      await append({ type: "resumed", at });
+      await tellLast("resumed");
     }
     await goOn(entries);
   }
 
+  async function direct(run_id: string, to: Direction): Promise<void> {
+    await recovered(run_id);
+    const run = find(run_id);
+    if (run !== undefined) {
+      if (to === "cancel") run.handle.stop(new Cancelled());
+      if (to === "pause") run.handle.pause();
+      if (!run.handle.isAtRest) return;
+      await run.closed; // at rest, but paused perhaps
+      if (find(run_id) !== undefined) return;
+    }
+    await continueFrom(run_id, { to });
+  }
+
+  /** Somebody asked another daemon. */
+  catalogue.onDirected = (run_id) => {
+    const owner = catalogue.recordOf(run_id)?.owner;
+    if (owner === undefined || !leases.holds(owner)) return;
+    const obey = async () => {
+      await recovered(run_id);
+      const to = catalogue.wantedOf(run_id);
+      if (to !== undefined && leases.holds(owner)) await direct(run_id, to);
+    };
+    const onFailure = (error: unknown) => context.log.warn({ run: run_id, error }, "a run could not be directed yet");
+    void retry(obey, { signal: stopping.signal, onFailure }).catch(() => {});
+  };
+
+  async function recovered(run: string): Promise<void> {
+    await known;
+    await recovering.get(run);
+  }
+
+  /** Plays a run from its journal. */
   async function goOn(entries: readonly RunEntry[]): Promise<void> {
     const started = entries[0] as StartedEntry;
     const pattern = await pinnedPattern(context, started.pattern, started).catch((error: unknown) => stepErrorOf(error));
@@ -240,20 +294,12 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
   return {
     leases,
     play,
-    goOn,
     find,
     ofAgent: (agent) => (agent === undefined ? undefined : find(runOfAgent.get(agent))),
-    async recovered(run) {
-      await known;
-      await recovering.get(run);
-    },
-    ended: (run, signal) =>
-      watch.waitFor({
-        types: endings,
-        after: catalogue.sinceOf(run) ?? 0,
-        where: ({ data }) => (data as { run_id?: unknown }).run_id === run,
-        signal,
-      }),
+    recovered,
+    direct,
+    told: (run, types, after, signal) =>
+      watch.waitFor({ types, after, where: ({ data }) => (data as { run_id?: unknown }).run_id === run, signal }),
     untilTold,
     async [Symbol.asyncDispose]() {
       stopping.abort();

@@ -68,6 +68,10 @@ export const details = {
   lineage: lineage.optional(),
 };
 
+/** What a run is told to do by command. */
+export const direction = z.enum(["cancel", "pause", "resume"]);
+export type Direction = z.output<typeof direction>;
+
 /** What the list of runs tells of each. */
 export const runRecord = z.object({
   ...identity,
@@ -97,6 +101,7 @@ export type DoingNow = z.output<typeof doing>;
 export const runStatus = runRecord.extend({
   doing: z.array(doing).optional().describe("what it does now"),
   pausing: z.boolean().optional().describe("it pauses as soon as the steps under way have ended"),
+  directed: direction.optional().describe("it does so as soon as the daemon that plays it, or takes it over, knows"),
   result: z.unknown().optional(),
   error: stepError.optional(),
   judgements: z.array(judgement).optional(),

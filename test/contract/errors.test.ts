@@ -13,7 +13,7 @@ import { renderErrorDocs } from "../../scripts/error-docs.ts";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
 import { temporaryFolder } from "../harness/git.ts";
 import { protocols, startModelServer } from "../harness/model-server.ts";
-import { createJournal, createObjectStore, createStateStore, startModule } from "../harness/module-context.ts";
+import { startModule } from "../harness/module-context.ts";
 import { startTestServer } from "../harness/nats-server.ts";
 import { until } from "../harness/until.ts";
 
@@ -334,24 +334,18 @@ test("a run that was stopped in a step ends with STEP_OUTCOME_UNKNOWN, and with 
   }
 });
 
-test("a daemon does not direct a run that another one plays, and says whose it is; a wait ends with the run", async () => {
-  const pinned = { name: "held", type: "orchestration", version: "1.0.0", commit: "c1" };
-  const data = { name: "held", orchestration_logic: { strategy: 'AWAIT "it:came"' } };
-  const shared = { state: createStateStore(), journal: createJournal(), objects: createObjectStore() };
-  const handlers = { "composition:render": () => ({ ...pinned, data }) };
-  await using one = await startModule(orchestration, { ...shared, handlers });
-  await using other = await startModule(orchestration, { ...shared, handlers, log: one.log });
-  const { run_id, owner } = await one.call("orchestration:start", { pattern: "held" });
-  for (const command of ["cancel", "pause", "resume"]) {
-    await assert.rejects(other.call(`orchestration:${command}`, { run_id }), ({ code, details }: CodedError) => {
-      assert.deepEqual([code, details.owner], ["RUN_ELSEWHERE", owner]);
-      return true;
-    });
-  }
-  provoked.add("RUN_ELSEWHERE");
-  const waiting = other.call("orchestration:status", { run_id, wait: 30 });
-  await one.call("orchestration:cancel", { run_id });
-  assert.equal((await waiting).state, "cancelled");
+test("the journal of a run that was deleted says so", async () => {
+  const data = { name: "quick", orchestration_logic: { strategy: "RETURN 1" } };
+  const handlers = { "composition:render": () => ({ name: "quick", type: "orchestration", version: "1.0.0", commit: "c1", data }) };
+  await using module = await startModule(orchestration, {
+    handlers,
+    settings: { keep_ended: 0, grace_minutes: 1e-6, sweep_minutes: 1e-4 },
+  });
+  const { run_id } = await module.call("orchestration:start", { pattern: "quick" });
+  await module.call("orchestration:status", { run_id, wait: 5 });
+  await until(async () => module.log.ofType("orchestration:deleted").length > 0, "the run to be deleted");
+  await assert.rejects(module.call("orchestration:journal", { run_id }), { code: "RUN_DELETED" });
+  provoked.add("RUN_DELETED");
 });
 
 test("a model that is overloaded, refuses or does not fit the schema ends in a code of its own", async (t) => {

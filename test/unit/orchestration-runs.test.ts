@@ -279,3 +279,68 @@ describe("a run", () => {
     await first[Symbol.asyncDispose]();
   });
 });
+
+describe("a run that another daemon plays", () => {
+  const strategies = { held: 'AWAIT "it:came"\nRETURN 1' };
+
+  async function startTwo() {
+    const shared = survivors();
+    const one = await start(strategies, shared);
+    const other = await start(strategies, { ...shared, log: one.log });
+    const { run_id } = await one.call("orchestration:start", { pattern: "held" });
+    return { one, other, run_id, shared };
+  }
+
+  it("is paused, resumed and cancelled by whichever daemon is asked", async () => {
+    const { one, other, run_id } = await startTwo();
+    await using stack = new AsyncDisposableStack();
+    stack.use(one);
+    stack.use(other);
+    for (const [command, state] of [
+      ["pause", "paused"],
+      ["pause", "paused"],
+      ["resume", "running"],
+      ["resume", "running"],
+      ["pause", "paused"],
+      ["cancel", "cancelled"],
+      ["cancel", "cancelled"],
+    ]) {
+      const status = await other.call(`orchestration:${command}`, { run_id });
+      assert.deepEqual([status.state, status.directed], [state, undefined], command);
+      assert.equal((await one.call("orchestration:status", { run_id })).state, state);
+    }
+    const types = one.log.ofType("orchestration:*").map(({ type }) => type.slice("orchestration:".length));
+    assert.deepEqual(types, ["started", "directed", "paused", "directed", "resumed", "directed", "paused", "directed", "cancelled"]);
+  });
+
+  it("ends a wait for it with its end", async () => {
+    const { one, other, run_id } = await startTwo();
+    await using stack = new AsyncDisposableStack();
+    stack.use(one);
+    stack.use(other);
+    const waiting = other.call("orchestration:status", { run_id, wait: 30 });
+    await one.call("orchestration:cancel", { run_id });
+    assert.equal((await waiting).state, "cancelled");
+  });
+
+  for (const [command, state] of [
+    ["cancel", "cancelled"],
+    ["pause", "paused"],
+  ] as const) {
+    it(`does what it was told (${command}) before anything else once somebody takes it over`, async () => {
+      const { one, other, run_id, shared } = await startTwo();
+      await one[Symbol.asyncDispose]();
+      const owner = one.log.ofType("orchestration:started").map(({ data }) => (data as { owner: string }).owner)[0] as string;
+      await shared.state.put(`lease.${owner}`, { holder: "somebody who is gone", beat: 0 });
+      const asked = await other.call(`orchestration:${command}`, { run_id });
+      assert.deepEqual([asked.state, asked.directed], ["running", command]);
+      await shared.state.delete(`lease.${owner}`);
+      await until(
+        async () => (await other.call("orchestration:status", { run_id })).state === state,
+        "the other daemon to take over and obey",
+        20_000,
+      );
+      assert.equal((await other.call("orchestration:status", { run_id })).directed, undefined);
+    });
+  }
+});
