@@ -36,7 +36,7 @@ export function encode(
   const vectorOf = vectorsFor(spec, embeddings);
   const contextVector = new Float32Array(spec.context);
   const phases = new Float64Array(spec.waves);
-  const factors: Factors = { codes: new Uint32Array(mostFactors), values: new Float64Array(mostFactors), count: 0 };
+  const factors = noFactors();
   let features = 0;
   walk(
     context,
@@ -90,13 +90,16 @@ function pieces(count: number, length: number): Float32Array[] {
   return Array.from({ length: count }, (_, position) => whole.subarray(position * length, (position + 1) * length));
 }
 
-interface Factors {
+/** Features of a context that those of the candidates are multiplied with. */
+export interface Factors {
   readonly codes: Uint32Array;
   readonly values: Float64Array;
   count: number;
 }
 
-function addFactor(factors: Factors, code: number, value: number): void {
+export const noFactors = (): Factors => ({ codes: new Uint32Array(mostFactors), values: new Float64Array(mostFactors), count: 0 });
+
+export function addFactor(factors: Factors, code: number, value: number): void {
   const { codes, values } = factors;
   if (factors.count < mostFactors) {
     codes[factors.count] = code;
@@ -108,7 +111,7 @@ function addFactor(factors: Factors, code: number, value: number): void {
 }
 
 /** Count sketch of the outer product (Pham and Pagh 2013): the hash of a pair is the sum of the hashes. */
-function multiply({ codes, values, count }: Factors, code: number, value: number, row: Float32Array, offset: number): void {
+export function multiply({ codes, values, count }: Factors, code: number, value: number, row: Float32Array, offset: number): void {
   const mask = row.length - offset - 1;
   for (let each = 0; each < count; each++) {
     const sum = ((codes[each] as number) + code) | 0;

@@ -1,4 +1,6 @@
 /** Policies on the linear model: they differ in what odds they give to the same predictions. */
+import { originOf } from "../features/encode.ts";
+import { KnownValues } from "../policies/known-values.ts";
 import type { Odds, Policy, PolicyKind, PolicyOptions, Situation } from "../policies/policy.ts";
 import type { Expectation } from "./block.ts";
 import { createModel, type LinearModel, learn, predict, versionOf } from "./model.ts";
@@ -10,7 +12,7 @@ const exploration = 0.01;
 
 /** @param choose odds from predictions: not negative, adding up to 1 */
 export function linearPolicy(name: string, choose: (predictions: readonly Expectation[]) => readonly number[]): PolicyKind {
-  const policyOf = (model: LinearModel, spec: PolicyOptions["spec"]): Policy => ({
+  const policyOf = (model: LinearModel, spec: PolicyOptions["spec"], known = new KnownValues()): Policy => ({
     name,
     get version() {
       return versionOf(model);
@@ -18,10 +20,11 @@ export function linearPolicy(name: string, choose: (predictions: readonly Expect
     odds(situation: Situation): Odds {
       const predictions = predict(model, situation);
       const evenly = exploration / predictions.length;
+      known.note(originOf(situation)?.context ?? {});
       return {
         scores: predictions.map(({ mean }) => mean),
         probabilities: choose(predictions).map((probability) => (1 - exploration) * probability + evenly),
-        reason: (index) => tellReason(model, situation, predictions, index),
+        reason: (index) => tellReason(model, situation, predictions, index, known),
       };
     },
     observe({ situation: { rows, ids }, chosen, reward }) {

@@ -1,72 +1,88 @@
-/** Why a linear policy favours a candidate, in words. */
-import { originOf } from "../features/encode.ts";
-import { hashParts, shareOf } from "../features/hash.ts";
-import { vectorsFor } from "../features/texts.ts";
-import { meaning, type Visit, walk } from "../features/walk.ts";
+/**
+ * Why a linear policy favours a candidate over its best rival, in words. The lead of one over the other is a sum over features;
+ * each counts by how the lead would be with the rival's value (of a candidate), or with the mean of the values that were seen
+ * lately (of the context). What the model itself is not sure of is not named.
+ */
+import { type Origin, originOf } from "../features/encode.ts";
+import { type Contribution, noChoice, ownRecord, placeOf, rivalOf, tellContributions } from "../policies/contrast.ts";
+import type { KnownValues } from "../policies/known-values.ts";
 import type { Situation } from "../policies/policy.ts";
-import type { Expectation } from "./block.ts";
+import { type Block, type Expectation, expectBetween } from "./block.ts";
+import { candidateDifferences, contextDifferences, type Difference } from "./differences.ts";
 import type { LinearModel } from "./model.ts";
 
-const mostNamed = 3;
-const leastWeight = 0.0005;
+/** Standard deviations from zero from which on the model is sure that a feature makes a difference. */
+const sure = 2.5;
 
-interface Contribution {
-  readonly name: string;
-  /** What it adds to the expected reward. */
-  readonly weight: number;
-}
-
-/** Names the features that moved the expectation of this candidate most. */
-export function tellReason(model: LinearModel, situation: Situation, predictions: readonly Expectation[], index: number): string {
-  const { mean, variance } = predictions[index] as Expectation;
-  const rank = predictions.filter((other) => other.mean > mean).length;
-  const place = rank === 0 ? "best" : `explored (${rank} of ${predictions.length} are expected to be better)`;
-  const weighed = contributions(model, situation, index)
-    .filter(({ weight }) => Math.abs(weight) >= leastWeight)
-    .sort((left, right) => Math.abs(right.weight) - Math.abs(left.weight))
-    .slice(0, mostNamed)
-    .map(({ name, weight }) => `${name} ${weight < 0 ? "−" : "+"}${Math.abs(weight).toFixed(3)}`);
-  const estimate = `expected reward ${mean.toFixed(3)} ± ${Math.sqrt(variance).toFixed(3)}`;
-  return `${place}: ${estimate}${weighed.length === 0 ? ", nothing known yet" : `; weighed most: ${weighed.join(", ")}`}`;
-}
-
-/** With what outcomes are in general, they add up to the expectation. */
-function contributions({ shared, own, layout }: LinearModel, situation: Situation, index: number): Contribution[] {
-  const row = situation.rows[index] as Float32Array;
-  const id = situation.ids[index] as string;
-  const { mean } = shared;
-  const ownMean = own?.get(id)?.mean;
-  const within = (from: number, to: number) => {
-    let sum = 0;
-    for (let position = from; position < to; position++) {
-      sum += (row[position] as number) * ((mean[position] as number) + (ownMean?.[position] ?? 0));
-    }
-    return sum;
-  };
-  const found: Contribution[] = [
-    { name: "the candidate itself", weight: ownMean?.[0] ?? 0 },
-    { name: "the interplay of the context", weight: within(layout.waves, layout.candidate) },
-    { name: "the fit of context and candidate", weight: within(layout.products, layout.length) },
-  ];
+/** @param chosen position of the candidate to explain */
+export function tellReason(
+  model: LinearModel,
+  situation: Situation,
+  predictions: readonly Expectation[],
+  chosen: number,
+  known: KnownValues,
+): string {
+  const means = predictions.map(({ mean }) => mean);
+  const rival = rivalOf(means, chosen);
+  if (rival === undefined) return noChoice;
+  const { mean, variance } = predictions[chosen] as Expectation;
+  const lead = mean - (means[rival] as number);
+  const compared = `${Math.abs(lead).toFixed(3)} ${lead < 0 ? "less" : "more"} than ${situation.ids[rival]}`;
   const origin = originOf(situation);
-  if (origin === undefined) return found;
-  const { spec, context, candidates, embeddings } = origin;
-  const vectorOf = vectorsFor(spec, embeddings);
-  const meanings = new Map<string, number>();
-  const add = (key: string, detail: string, weight: number) => {
-    // Nobody knows what one number of a meaning stands for.
-    if (detail.startsWith(meaning)) meanings.set(key, (meanings.get(key) ?? 0) + weight);
-    else found.push({ name: key + detail, weight });
+  const contributions = origin === undefined ? [] : weigh(model, situation, origin, known, chosen, rival);
+  const estimate = `expected reward ${mean.toFixed(3)} ± ${Math.sqrt(variance).toFixed(3)}`;
+  return `${placeOf(lead)}: ${estimate}, ${compared}; ${tellContributions(contributions)}`;
+}
+
+/** Of all features that differ; what is known of the two by their ids in general is what is left. */
+function weigh(
+  model: LinearModel,
+  { rows, ids }: Situation,
+  origin: Origin,
+  known: KnownValues,
+  chosen: number,
+  rival: number,
+): Contribution[] {
+  const { layout, shared, own, observed, noiseVariance } = model;
+  const [ours, theirs] = [own?.get(ids[chosen] as string), own?.get(ids[rival] as string)];
+  const described = ({ row }: Difference) => expectBetween(shared, row, layout.candidate, layout.length, observed);
+  const named = ({ row }: Difference): Expectation => {
+    if (own === undefined) return nothing;
+    const [left, right] = [expectNamed(model, ours, row), expectNamed(model, theirs, row)];
+    return { mean: left.mean - right.mean, variance: left.variance + right.variance };
   };
-  const addOfContext: Visit = (key, detail, value) => {
-    const code = hashParts(key, detail);
-    const common = shareOf(mean, layout.context, spec.context, code, value);
-    add(key, detail, common + (ownMean ? shareOf(ownMean, layout.context, spec.context, code, value) : 0));
-  };
-  const addOfCandidate: Visit = (key, detail, value) => {
-    add(`its ${key}`, detail, shareOf(mean, layout.candidate, spec.candidate, hashParts(key, detail), value));
-  };
-  walk(context, spec.keys, addOfContext, vectorOf);
-  walk(candidates[index]?.features ?? {}, spec.keys, addOfCandidate, vectorOf);
-  return [...found, ...[...meanings].map(([key, weight]) => ({ name: `the meaning of ${key}`, weight }))];
+  const pair = { layout, origin, chosen, rival };
+  const ofContext = contextDifferences(pair, known);
+  const weighed = [
+    ...candidateDifferences(pair).map((each) => ({ name: each.name, ...described(each) })),
+    ...ofContext.map((each) => ({ name: each.name, ...sumOf(described(each), named(each)) })),
+  ];
+  const record = { name: ownRecord, row: withoutThese(rows[chosen] as Float32Array, ofContext, layout.candidate) };
+  return [
+    ...weighed.filter(({ mean, variance }) => Math.abs(mean) >= sure * Math.sqrt(noiseVariance * variance)),
+    { name: ownRecord, mean: named(record).mean },
+  ].map(({ name, mean }) => ({ name, weight: mean }));
+}
+
+const nothing: Expectation = { mean: 0, variance: 0 };
+
+const sumOf = (left: Expectation, right: Expectation): Expectation => ({
+  mean: left.mean + right.mean,
+  variance: left.variance + right.variance,
+});
+
+/** By the candidate's own weights; a newcomer has none yet. */
+function expectNamed({ layout, spread, noiseVariance, observed }: LinearModel, block: Block | undefined, row: Float32Array): Expectation {
+  if (block !== undefined) return expectBetween(block, row, 0, layout.candidate, observed);
+  let squares = 0;
+  for (let index = 0; index < layout.candidate; index++) squares += (row[index] as number) ** 2;
+  return { mean: 0, variance: (spread / noiseVariance) * squares };
+}
+
+function withoutThese(row: Float32Array, differences: readonly Difference[], end: number): Float32Array {
+  const rest = row.slice(0, end);
+  for (const difference of differences) {
+    for (let index = 0; index < end; index++) rest[index] = (rest[index] as number) - (difference.row[index] as number);
+  }
+  return rest;
 }

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { originOf } from "../features/encode.ts";
+import { KnownValues } from "../policies/known-values.ts";
 import type { Odds, Policy, PolicyOptions, Situation } from "../policies/policy.ts";
 import { softmax } from "./arithmetic.ts";
 import { networkOf, type Parameter } from "./network.ts";
@@ -17,17 +19,20 @@ export interface Serving {
 export function neuralPolicy({ name, parameters, exploration }: Serving, state: NeuralState, { spec }: PolicyOptions): Policy {
   const network = networkOf(state.architecture, spec);
   const weights = state.weights.slice(0, network.parameters.length);
-  const logitsOf = (situation: Situation) => network.score(weights, situation);
+  const score = (situation: Situation) => network.score(weights, situation);
+  const together = state.architecture.kind === "transformer";
+  const known = new KnownValues();
   return {
     name,
     version: versionOf(state),
     odds(situation): Odds {
-      const logits = logitsOf(situation);
+      const logits = score(situation);
+      known.note(originOf(situation)?.context ?? {});
       const probabilities = softmax(logits).map((probability) => (1 - exploration) * probability + exploration / logits.length);
       return {
         probabilities,
         scores: Array.from(logits),
-        reason: (index) => tellReason(situation, probabilities, logitsOf, index),
+        reason: (index) => tellReason({ situation, probabilities, logits, together, score }, index, known),
       };
     },
     save: () => saveState(name, spec.version, parameters, state),

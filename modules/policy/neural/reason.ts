@@ -1,65 +1,88 @@
-/** Why a network favours a candidate, in words: what the odds against the next best would be without each feature. */
-import { encode, originOf } from "../features/encode.ts";
-import type { Features } from "../features/walk.ts";
-import type { Situation } from "../policies/policy.ts";
-
-const mostNamed = 3;
-const mostTried = 16;
-const leastWeight = 0.0005;
-
 /**
- * @param probabilities of the candidates
- * @param score logits of a situation
- * @param index of the candidate to explain
+ * Why a network favours a candidate over its best rival, in words: how their log odds would change if one feature were another, in a
+ * forward pass over all candidates, since a transformer judges each beside the others.
  */
-export function tellReason(
-  situation: Situation,
-  probabilities: readonly number[],
-  score: (situation: Situation) => Float32Array,
-  index: number,
-): string {
-  const { ids } = situation;
+import { encode, type Origin, originOf } from "../features/encode.ts";
+import { vectorsFor } from "../features/texts.ts";
+import type { Features } from "../features/walk.ts";
+import {
+  type Contribution,
+  differingKeys,
+  nameOf,
+  noChoice,
+  ownRecord,
+  placeOf,
+  rivalOf,
+  tellContributions,
+} from "../policies/contrast.ts";
+import type { KnownValues } from "../policies/known-values.ts";
+import type { Candidate, Situation } from "../policies/policy.ts";
+
+/** Candidates that may be scored for one reason, over all passes. */
+const mostScored = 256;
+const mostPasses = 32;
+/** Of the greatest contribution: what is less is noise of the training. */
+const leastShare = 0.2;
+
+export interface Explained {
+  readonly situation: Situation;
+  readonly probabilities: readonly number[];
+  readonly logits: ArrayLike<number>;
+  /** Whether the logit of a candidate has to do with the others. */
+  readonly together: boolean;
+  score(situation: Situation): Float32Array;
+}
+
+/** @param chosen position of the candidate to explain */
+export function tellReason(explained: Explained, chosen: number, known: KnownValues): string {
+  const { situation, probabilities } = explained;
+  const logits = Array.from(explained.logits);
+  const rival = rivalOf(logits, chosen);
+  if (rival === undefined) return noChoice;
   const percent = (position: number) => `${(100 * (probabilities[position] as number)).toFixed(1)} %`;
-  const rival = bestBut(probabilities, index);
-  if (rival === undefined) return "the only candidate";
-  const compared = `odds of ${percent(index)} against ${percent(rival)} for ${ids[rival]}`;
-  const weighed = withoutEach(situation, score, index, rival)
-    .filter(({ weight }) => Math.abs(weight) >= leastWeight)
-    .sort((left, right) => Math.abs(right.weight) - Math.abs(left.weight))
-    .slice(0, mostNamed)
-    .map(({ name, weight }) => `${name} ${weight < 0 ? "−" : "+"}${Math.abs(weight).toFixed(3)}`);
-  return weighed.length === 0 ? compared : `${compared}; weighed most, in log odds: ${weighed.join(", ")}`;
+  const lead = (logits[chosen] as number) - (logits[rival] as number);
+  const compared = `odds of ${percent(chosen)} against ${percent(rival)} for ${situation.ids[rival]}`;
+  const contributions = weigh(explained, known, lead, chosen, rival);
+  const greatest = Math.max(0, ...contributions.map(({ weight }) => Math.abs(weight)));
+  const clear = contributions.filter(({ weight }) => Math.abs(weight) >= leastShare * greatest);
+  return `${placeOf(lead)}: ${compared}; in log odds ${tellContributions(clear)}`;
 }
 
-function bestBut(probabilities: readonly number[], index: number): number | undefined {
-  const others = probabilities.map((_, position) => position).filter((position) => position !== index);
-  return others.toSorted((left, right) => (probabilities[right] as number) - (probabilities[left] as number))[0];
-}
-
-/** How much of the lead over the rival goes when one feature is left out. */
-function withoutEach(
-  situation: Situation,
-  score: (situation: Situation) => Float32Array,
-  index: number,
-  rival: number,
-): { name: string; weight: number }[] {
+/** How much of the lead over the rival comes of each feature. */
+function weigh({ situation, together, score }: Explained, known: KnownValues, lead: number, chosen: number, rival: number): Contribution[] {
   const origin = originOf(situation);
-  const [asked, other] = [origin?.candidates[index], origin?.candidates[rival]];
-  if (origin === undefined || asked === undefined || other === undefined) return [];
-  const lead = (context: Features, features: Features | undefined) => {
-    const [first = 0, second = 0] = score(encode(origin.spec, context, [{ id: asked.id, features }, other], origin.embeddings));
-    return first - second;
+  if (origin === undefined) return [];
+  const { spec, context } = origin;
+  const vectorOf = vectorsFor(spec, origin.embeddings);
+  const { candidates, us, them } = together
+    ? { candidates: origin.candidates, us: chosen, them: rival }
+    : { candidates: [origin.candidates[chosen], origin.candidates[rival]] as Candidate[], us: 0, them: 1 };
+  const [ours, theirs] = [candidates[us] as Candidate, candidates[them] as Candidate];
+  let passes = Math.min(mostPasses, Math.max(1, Math.floor(mostScored / candidates.length)));
+  const leadWith = (features: Features, our: Candidate) => {
+    passes--;
+    const logits = score(encode(spec, features, candidates.with(us, our), origin.embeddings));
+    return (logits[us] as number) - (logits[them] as number);
   };
-  const { context } = origin;
-  const { features = {} } = asked;
-  const whole = lead(context, features);
-  return [
-    ...Object.keys(context).map((key) => ({ name: key, weight: () => whole - lead(without(context, key), features) })),
-    ...Object.keys(features).map((key) => ({ name: `its ${key}`, weight: () => whole - lead(context, without(features, key)) })),
-  ]
-    .slice(0, mostTried)
-    .map(({ name, weight }) => ({ name, weight: weight() }));
+
+  const contributions: Contribution[] = [];
+  if (spec.identity) contributions.push({ name: ownRecord, weight: lead - leadWith(context, { ...ours, id: theirs.id }) });
+  const { features = {} } = ours;
+  for (const key of differingKeys(features, theirs.features ?? {}, spec.keys)) {
+    if (passes <= 0) return contributions;
+    const instead = { ...ours, features: { ...features, [key]: theirs.features?.[key] } };
+    contributions.push({ name: `its ${nameOf(key, features[key], vectorOf)}`, weight: lead - leadWith(context, instead) });
+  }
+  for (const key of countedKeys(origin)) {
+    const others = known.others(key, context[key]);
+    if (others.length === 0) continue;
+    if (passes < others.length) return contributions;
+    const leads = others.map((value) => leadWith({ ...context, [key]: value }, ours));
+    const mean = leads.reduce((sum, each) => sum + each, lead) / (leads.length + 1);
+    contributions.push({ name: nameOf(key, context[key], vectorOf), weight: lead - mean });
+  }
+  return contributions;
 }
 
-const without = (features: Features, key: string): Features =>
-  Object.fromEntries(Object.entries(features).filter(([name]) => name !== key));
+const countedKeys = ({ spec: { keys }, context }: Origin): string[] =>
+  Object.keys(context).filter((key) => keys === undefined || keys.includes(key));
