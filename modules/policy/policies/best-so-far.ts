@@ -1,11 +1,14 @@
 import { z } from "zod";
 import { finalise, hash } from "../features/hash.ts";
+import { noChoice, rivalOf } from "./contrast.ts";
 import type { Odds, Policy, PolicyKind, PolicyOptions, Situation } from "./policy.ts";
 import { packState, refusedState, unpackState } from "./state.ts";
 
 /** Observations that the coarser estimate is worth: with as many of its own, an estimate counts half. */
 const priorWeight = 1;
 const leastExploration = 0.02;
+/** Of the odds, for candidates of which no outcome is known yet; no more, since of some there may never be one. */
+const shareOfUntried = 0.2;
 /** Bounds for contexts and candidates that never come again. */
 const mostCells = 1_000;
 const mostCandidates = 256;
@@ -36,9 +39,9 @@ const header = z.object({
  * Mostly the candidate with the best estimated reward in this context, sometimes any.
  *
  * The estimate leans on coarser contexts as long as there are few observations: the mean in exactly this context is drawn towards
- * the average of the means in the contexts that share one number, and those towards the mean over all contexts. Candidates
- * without any outcome come first, with equal odds. Then any candidate is explored with probability ε = candidates / outcomes,
- * never below 2 %.
+ * the average of the means in the contexts that share one number, and those towards the mean over all contexts. Any
+ * candidate is explored with probability ε = candidates / outcomes, never below 2 %; those without any outcome have a fifth of the
+ * odds beside that.
  */
 export const bestSoFar: PolicyKind = {
   name: "best_so_far",
@@ -79,28 +82,33 @@ function policyOf(tallies: Tallies, spec: PolicyOptions["spec"]): Policy {
 function odds({ cells }: Tallies, { context, ids }: Situation): Odds {
   const scores = ids.map((id) => estimate(cells, context, id));
   const counts = ids.map((id) => tallyOf(cells.get(everywhere), id).count);
-  const untried = counts.filter((count) => count === 0).length;
-  if (untried > 0) {
-    return {
-      scores,
-      probabilities: counts.map((count) => (count === 0 ? 1 / untried : 0)),
-      reason: () => `not tried yet, like ${untried - 1} of the ${ids.length - 1} others`,
-    };
-  }
-
   const outcomes = counts.reduce((sum, count) => sum + count, 0);
+  const untried = counts.filter((count) => count === 0).length;
+  const forUntried = untried === 0 ? 0 : untried === ids.length ? 1 : shareOfUntried;
+  const best = bestTried(scores, counts);
   const exploration = Math.max(leastExploration, Math.min(1, ids.length / outcomes));
-  const best = scores.indexOf(Math.max(...scores));
-  const explored = exploration / ids.length;
+  const tried = (index: number) => (index === best ? 1 - exploration : 0) + exploration / ids.length;
   return {
     scores,
-    probabilities: scores.map((_, index) => (index === best ? 1 - exploration + explored : explored)),
+    probabilities: counts.map((count, index) => (1 - forUntried) * tried(index) + (count === 0 ? forUntried / untried : 0)),
     reason: (index) => {
+      if (ids.length === 1) return noChoice;
+      if (counts[index] === 0) return `explored: no outcome of it is known yet, as of ${untried - 1} of the ${ids.length - 1} others`;
       const here = tallyOf(cells.get(whole(context)), ids[index] as string).count;
       const evidence = `estimated reward ${scores[index]?.toFixed(3)} from ${here} outcomes in this context and ${counts[index]} in all`;
-      return index === best ? `best so far: ${evidence}` : `explored: ${evidence}, the best has ${scores[best]?.toFixed(3)}`;
+      const rival = rivalOf(scores, index) as number;
+      return `${index === best ? "best so far" : "explored"}: ${evidence}, ${ids[rival]} has ${scores[rival]?.toFixed(3)}`;
     },
   };
+}
+
+/** -1 when none was tried. */
+function bestTried(scores: readonly number[], counts: readonly number[]): number {
+  let best = -1;
+  scores.forEach((score, index) => {
+    if (counts[index] !== 0 && (best === -1 || score > (scores[best] as number))) best = index;
+  });
+  return best;
 }
 
 function estimate(cells: Tallies["cells"], context: Float32Array, id: string): number {

@@ -1,4 +1,5 @@
 import type { FeatureSpec } from "../features/spec.ts";
+import { noChoice } from "./contrast.ts";
 import type { Policy, PolicyKind } from "./policy.ts";
 import { packState, unpackState } from "./state.ts";
 
@@ -18,7 +19,7 @@ const policyOf = (spec: FeatureSpec): Policy => ({
   odds: ({ ids }) => ({
     probabilities: ids.map(() => 1 / ids.length),
     scores: ids.map(() => 0),
-    reason: () => `drawn from ${ids.length} with equal odds`,
+    reason: () => (ids.length === 1 ? noChoice : `drawn from ${ids.length} with equal odds`),
   }),
   save: () => packState("uniform", spec.version, null, []),
 });
