@@ -2,13 +2,13 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { type Command, commandsOf } from "../../daemon/module.ts";
-import { compareSequentially } from "./evaluation/sequential.ts";
+import { compare } from "./evaluation/confidence-sequence.ts";
 import { featureChoice, featureSpec, specOf } from "./features/choice.ts";
 import type { FeatureSpec } from "./features/spec.ts";
 import { kinds, onlineKinds, unknownPolicy } from "./policies/kinds.ts";
 import { defaultReward, rewardDefinition } from "./reward.ts";
 import { outcomeSource, slotName } from "./schema.ts";
-import { changeFeatures, type Deployment, labelOf, type SlotState } from "./serving/slot-state.ts";
+import { changeFeatures, compareAnew, type Deployment, isRefused, labelOf, type SlotState } from "./serving/slot-state.ts";
 import { learnNames } from "./settings.ts";
 import type { State } from "./state.ts";
 import { outcomesPerTraining } from "./training.ts";
@@ -60,6 +60,8 @@ const slotFields = z.object({
 });
 
 const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof slotFields> => {
+  const state = slots.of(slot);
+  const { outcomes } = ledger.tally(slot);
   const {
     serving,
     contender,
@@ -71,7 +73,7 @@ const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof 
     checkpoints,
     outcome_from,
     reward = defaultReward,
-  }: SlotState = slots.of(slot);
+  }: SlotState = state;
   const live = gate.live(slot);
   return {
     slot,
@@ -81,14 +83,14 @@ const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof 
     }),
     ...(live && { live: { ...live } }),
     before: before.map(labelOf),
-    refused: [...refused],
+    refused: refused.filter((label) => isRefused(state, label, outcomes)),
     frozen,
     learn: [...learn],
     features,
     reward,
     ...(outcome_from && { outcome_from }),
     checkpoints: checkpoints.map((one) => ({ ...one, report: { ...one.report } })),
-    outcomes: ledger.tally(slot).outcomes,
+    outcomes,
   };
 };
 
@@ -150,7 +152,9 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
       await state.slots.change(slot, (present) => {
         const { outcome_from: before, ...rest } = features === undefined ? present : withFeatures(slot, present, features, state);
         const source = outcome_from === undefined ? before : (outcome_from ?? undefined);
-        const next = { ...rest, ...(learn && { learn }), ...(reward && { reward }), ...(source && { outcome_from: source }) };
+        const configured = { ...rest, ...(learn && { learn }), ...(reward && { reward }), ...(source && { outcome_from: source }) };
+        const isGradedAnew = JSON.stringify(configured.reward ?? defaultReward) !== JSON.stringify(present.reward ?? defaultReward);
+        const next = isGradedAnew ? compareAnew(configured, state.ledger.tally(slot).outcomes) : configured;
         const data = {
           slot,
           learn: next.learn,
@@ -222,17 +226,12 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     }),
     async handle({ slot, left, right, least_odds, alpha }, { state, signal }) {
       await state.ledger.reached(state.lastWritten, signal);
-      const served = state.ledger.served(slot, 0);
-      const low = served.find(({ choice, probability }) => (choice === left || choice === right) && probability < least_odds * (1 - 1e-9));
-      if (low) {
-        const message = `policy:compare: least_odds: ${low.choice} was chosen with odds of ${low.probability}`;
-        throw new CodedError("REQUEST_INVALID", message, { least_odds, odds: low.probability });
+      const { sides, later, least } = state.ledger.candidates(slot, left, right);
+      if (least < least_odds * (1 - 1e-9)) {
+        const message = `policy:compare: least_odds: one of them was chosen with odds of ${least}`;
+        throw new CodedError("REQUEST_INVALID", message, { least_odds, odds: least });
       }
-      const sides = { [left]: "left", [right]: "right" } as const;
-      const compared = served.map(
-        ({ choice, probability, reward }) => ({ side: sides[choice] ?? "neither", odds: probability, reward }) as const,
-      );
-      const { difference, interval, verdict } = compareSequentially(compared, least_odds, alpha);
+      const { difference, interval, verdict } = compare(sides, later, { least: least_odds, alpha });
       const tally = (id: string) => {
         const { outcomes, total } = state.ledger.tally(slot).candidates.get(id) ?? { outcomes: 0, total: 0 };
         return { outcomes, mean_reward: outcomes === 0 ? 0 : total / outcomes };

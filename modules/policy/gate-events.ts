@@ -8,17 +8,21 @@ import { outcomeSource } from "./schema.ts";
 
 const evidence = z.record(z.string(), z.unknown());
 
+const configured = z.object({
+  slot: z.string(),
+  learn: z.array(z.string()),
+  reward: rewardDefinition,
+  outcome_from: outcomeSource.shape.event.optional(),
+  features: featureSpec,
+  serving: z.string().describe("where the features are others now, the latest that learns as it goes"),
+});
+/** The data of `policy:configured`. */
+export type Configured = z.output<typeof configured>;
+
 export const gateEvents: Readonly<Record<string, EventDeclaration>> = {
   "policy:configured": {
     description: "It was set how a slot learns.",
-    schema: z.object({
-      slot: z.string(),
-      learn: z.array(z.string()),
-      reward: rewardDefinition,
-      outcome_from: outcomeSource.shape.event.optional(),
-      features: featureSpec,
-      serving: z.string().describe("where the features are others now, the latest that learns as it goes"),
-    }),
+    schema: configured,
   },
   "policy:trained": {
     description: "A policy was trained on the outcomes of a slot; its checkpoint is kept and serves nothing yet.",

@@ -3,15 +3,16 @@
  *
  * 1. A policy begins a trial, with 5 % of the selections, when the evaluation on logged outcomes that it did not learn from
  *    says that it is better than the serving one. Every checkpoint is judged once by itself; whoever asks may judge again.
- * 2. After 100 outcomes of its own its mean reward has to be at least that of the serving policy over the same time: then it
- *    serves all selections but 5 %, which stay with the one before.
- * 3. As soon as the comparison says that the other is better, for as long as it goes on, it is rolled back and refused.
+ * 2. The trial ends when its outcomes beside those of the serving policy say which is better (evaluation/trial.ts). If that is
+ *    the one on trial, it serves all selections but 5 %, which stay with the one before.
+ * 3. As soon as the confidence sequence says that the other is better, however long the comparison goes on, it is rolled back.
  * 4. A frozen slot stays as it is, but for a rollback that somebody asks for.
  */
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import type { Checkpoints } from "./checkpoints.ts";
-import { compareSequentially, type SequentialVerdict } from "./evaluation/sequential.ts";
+import { compare, meanRewardOf, type SequentialVerdict, type Side } from "./evaluation/confidence-sequence.ts";
+import { judgeTrial, type Trial } from "./evaluation/trial.ts";
 import { experienceWindow } from "./experience/store.ts";
 import type { Evaluation } from "./learner/evaluate-job.ts";
 import type { Learner } from "./learner/learner.ts";
@@ -22,8 +23,8 @@ import { optionsOf } from "./serving/online.ts";
 import {
   beginTrial,
   type Checkpoint,
-  type Contender,
   type Deployment,
+  isRefused,
   isSame,
   labelOf,
   promote,
@@ -32,14 +33,13 @@ import {
 } from "./serving/slot-state.ts";
 import type { Slots } from "./serving/slots.ts";
 
-/** Outcomes of its own that a policy on trial needs. */
-const trialOutcomes = 100;
-
 /** How the contender does beside the serving policy. */
 export interface LiveComparison extends Omit<SequentialVerdict, "verdict"> {
   readonly contender: { readonly outcomes: number; readonly mean_reward: number };
   readonly serving: { readonly outcomes: number; readonly mean_reward: number };
   readonly verdict: "better" | "worse" | "not enough data";
+  /** Of a trial, how near it is to its end. */
+  readonly trial?: Trial;
 }
 
 export interface GateOptions {
@@ -89,8 +89,17 @@ export class Gate {
 
   /** Undefined when nothing is compared. */
   live(slot: string): LiveComparison | undefined {
-    const { serving, contender } = this.#options.slots.of(slot);
-    return contender && compare(this.#options.ledger, slot, serving, contender);
+    const { contender } = this.#options.slots.of(slot);
+    if (contender === undefined) return undefined;
+    const { sides, later } = this.#options.ledger.policies(slot, contender.comparison);
+    const { verdict, ...figures } = compare(sides, later, { least: Math.min(contender.share, 1 - contender.share) });
+    return {
+      ...figures,
+      contender: summaryOf(sides.left),
+      serving: summaryOf(sides.right),
+      verdict: verdict === "left" ? "better" : verdict === "right" ? "worse" : verdict,
+      ...(contender.role === "trial" && { trial: judgeTrial(sides) }),
+    };
   }
 
   /**
@@ -107,12 +116,16 @@ export class Gate {
     if (isSame(state.serving, deployment)) throw refuse("it serves already");
     if (state.contender && isSame(state.contender.deployment, deployment) && state.contender.role === "trial") {
       const live = this.live(slot) as LiveComparison;
-      if (!holds(live))
-        throw refuse(live.contender.outcomes < trialOutcomes ? "not enough data" : "the serving policy does better", { live });
+      const result = resultOf(live);
+      if (result !== "passed") throw refuse(result === "failed" ? "the serving policy does better" : result, { live });
       return this.#conclude(slot, deployment, live, automatic);
     }
     if (state.contender?.role === "trial") throw refuse(`${labelOf(state.contender.deployment)} is on trial`);
-    if (state.refused.includes(label)) throw refuse("it was rolled back before");
+    if (isRefused(state, label, ledger.tally(slot).outcomes)) {
+      const again =
+        deployment.checkpoint === undefined ? `, and is judged anew after ${2 * (state.judged[label] ?? 0)} outcomes of the slot` : "";
+      throw refuse(`it was rolled back before${again}`);
+    }
     const evaluation = await this.evaluate(slot, deployment);
     if (!evaluation.decision.promote) throw refuse(evaluation.decision.reason, { evaluation });
     const begun = await slots.change(slot, (present) => {
@@ -150,9 +163,9 @@ export class Gate {
       if (live.verdict === "better") await this.#rollBack(slot, `${labelOf(contender.deployment)} does better`, true, serving, live);
       return;
     }
-    const hasFailed = live.verdict === "worse" || (live.contender.outcomes >= trialOutcomes && !holds(live));
-    if (hasFailed) await this.#rollBack(slot, "it did worse on trial than the serving policy", true, contender.deployment, live);
-    else if (holds(live)) await this.#conclude(slot, contender.deployment, live, true);
+    const result = resultOf(live);
+    if (result === "failed") await this.#rollBack(slot, "it did worse on trial than the serving policy", true, contender.deployment, live);
+    else if (result === "passed") await this.#conclude(slot, contender.deployment, live, true);
   }
 
   async #conclude(slot: string, deployment: Deployment, live: LiveComparison, automatic: boolean): Promise<SlotState> {
@@ -199,27 +212,10 @@ const ofOtherFeatures = (slot: string, { policy, sha256, feature_spec }: Checkpo
     { slot, policy, checkpoint: sha256, feature_spec, present },
   );
 
-const holds = ({ contender, serving, verdict }: LiveComparison): boolean =>
-  verdict === "better" || (verdict !== "worse" && contender.outcomes >= trialOutcomes && contender.mean_reward >= serving.mean_reward);
+const summaryOf = (side: Side) => ({ outcomes: side.outcomes, mean_reward: meanRewardOf(side) });
 
-function compare(ledger: Ledger, slot: string, serving: Deployment, { deployment, share, since }: Contender): LiveComparison {
-  const [other, present] = [labelOf(deployment), labelOf(serving)];
-  // What was asked for by name, or chosen under another split, is no part of it.
-  const fair = (label: string, assigned: number) =>
-    (label === other && Math.abs(assigned - share) < 1e-9) || (label === present && Math.abs(assigned - (1 - share)) < 1e-9);
-  const served = ledger.served(slot, since).filter((one) => fair(one.deployment, one.assigned));
-  const meanOf = (label: string) => {
-    const rewards = served.filter((one) => one.deployment === label).map(({ reward }) => reward);
-    return { outcomes: rewards.length, mean_reward: rewards.reduce((sum, reward) => sum + reward, 0) / Math.max(1, rewards.length) };
-  };
-  const compared = served.map(
-    ({ deployment: label, assigned, reward }) => ({ side: label === other ? "left" : "right", odds: assigned, reward }) as const,
-  );
-  const { verdict, ...figures } = compareSequentially(compared, Math.min(share, 1 - share));
-  return {
-    ...figures,
-    contender: meanOf(other),
-    serving: meanOf(present),
-    verdict: verdict === "left" ? "better" : verdict === "right" ? "worse" : verdict,
-  };
+/** What the confidence sequence says is so; where it says nothing yet, the trial may. */
+function resultOf({ verdict, trial }: LiveComparison): Trial["result"] {
+  if (verdict === "not enough data") return trial?.result ?? verdict;
+  return verdict === "better" ? "passed" : "failed";
 }

@@ -9,9 +9,11 @@
  */
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import type { Database, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
-import { DecisionStore, type Served } from "./experience/store.ts";
+import { Comparisons, type Known } from "./experience/comparisons.ts";
+import { DecisionStore } from "./experience/store.ts";
 import { clearTables, prepareTables } from "./experience/tables.ts";
 import { type SlotTally, Tallies } from "./experience/tallies.ts";
+import type { Configured } from "./gate-events.ts";
 import type { OutcomeText } from "./learner/messages.ts";
 import type { Candidate } from "./policies/policy.ts";
 import type { RewardDefinition } from "./reward.ts";
@@ -44,7 +46,7 @@ const breath = 2;
 const pruneEvery = 500;
 /** Selections in memory, since most outcomes come soon. */
 const mostRecent = 1_000;
-const types = ["policy:selected", "policy:outcome_recorded", "policy:linked"];
+const types = ["policy:selected", "policy:outcome_recorded", "policy:linked", "policy:configured"];
 
 export interface LedgerOptions {
   /** Selections that are remembered. */
@@ -55,6 +57,7 @@ export class Ledger implements AsyncDisposable {
   readonly #database: Database;
   readonly #store: DecisionStore;
   readonly #tallies: Tallies;
+  readonly #comparisons: Comparisons;
   readonly #remembered: number;
   readonly #listeners: LedgerListeners;
   readonly #recent = new Map<string, Selected>();
@@ -69,6 +72,7 @@ export class Ledger implements AsyncDisposable {
     this.#database = database;
     this.#store = new DecisionStore(database);
     this.#tallies = new Tallies(database);
+    this.#comparisons = new Comparisons(database);
     this.#remembered = remembered;
     this.#listeners = listeners;
     const known = database.prepare("SELECT log, seq FROM progress").get();
@@ -140,9 +144,14 @@ export class Ledger implements AsyncDisposable {
     return this.#store.experience(slot, through);
   }
 
-  /** The outcomes after one, in order, as far as they are kept: what a live comparison is made of. */
-  served(slot: string, after: number): Served[] {
-    return this.#store.served(slot, after);
+  /** @returns `least`: the lowest odds with which either was chosen */
+  candidates(slot: string, left: string, right: string): Known & { readonly least: number } {
+    return this.#comparisons.ofCandidates(slot, left, right);
+  }
+
+  /** The contender on the left, the serving policy on the right. */
+  policies(slot: string, comparison: number): Known {
+    return this.#comparisons.ofPolicies(slot, comparison);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -176,10 +185,12 @@ export class Ledger implements AsyncDisposable {
           if (performance.now() - begun > longestTurn) break;
         }
         this.#tallies.flush();
+        this.#comparisons.flush();
         this.#store.reached(seq);
       });
     } catch (error) {
       this.#tallies.reload();
+      this.#comparisons.reload();
       throw error;
     }
     this.#position = { log, seq };
@@ -197,6 +208,11 @@ export class Ledger implements AsyncDisposable {
         this.#store.await(outcome_from.event, outcome_from.id, decision_id);
         break;
       }
+      case "policy:configured": {
+        const { slot, reward } = data as Configured;
+        this.#comparisons.define(slot, reward);
+        break;
+      }
       default: {
         const pair = this.#record(data as Recorded);
         if (pair) joined.push(pair);
@@ -205,10 +221,11 @@ export class Ledger implements AsyncDisposable {
   }
 
   #select(selected: Selected, seq: number, run: string | undefined): void {
-    const { decision_id: id, slot, choice, policy, deployment = policy, assigned = 1, by: owner = "client:client" } = selected;
-    if (!this.#store.insert({ seq, selected, owner, deployment, assigned })) return;
+    const { decision_id: id, slot, choice, by: owner = "client:client" } = selected;
+    if (!this.#store.insert({ seq, selected, owner })) return;
     this.#recent.set(id, selected);
     if (this.#recent.size > mostRecent) this.#recent.delete(this.#recent.keys().next().value as string);
+    this.#comparisons.select(selected, this.#usual(slot));
     this.#tallies.select(slot);
     const key = selected.outcome_from && awaitedKey(selected.outcome_from, choice, run);
     if (selected.outcome_from && key !== undefined) this.#store.await(selected.outcome_from.event, key, id);
@@ -221,15 +238,21 @@ export class Ledger implements AsyncDisposable {
     const pending = this.#store.pending(id);
     if (pending === undefined) return undefined;
     const { seq, slot, choice } = pending;
-    const { outcomes, total } = this.#tallies.of(slot);
     // Good is what succeeded; where nobody says so, what was better than usual until then.
-    const desirable = success ?? reward > (outcomes === 0 ? 0 : total / outcomes);
+    const desirable = success ?? reward > this.#usual(slot);
+    this.#comparisons.reward(slot, id, reward);
     const ordinal = this.#tallies.reward(slot, choice, reward);
     this.#store.join(seq, ordinal, reward, desirable);
     this.#store.settled(id);
     if (ordinal % pruneEvery === 0) this.#store.pruneOutcomes(slot, ordinal);
     const recent = this.#recent.get(id);
     return { slot, ordinal, reward, selected: () => recent ?? JSON.parse(this.#store.text(seq)) };
+  }
+
+  /** The mean reward so far. */
+  #usual(slot: string): number {
+    const { outcomes, total } = this.#tallies.of(slot);
+    return outcomes === 0 ? 0 : total / outcomes;
   }
 
   #forget(log: string): void {
@@ -240,6 +263,7 @@ export class Ledger implements AsyncDisposable {
     this.#position = { log, seq: 0 };
     this.#recent.clear();
     this.#tallies.reload();
+    this.#comparisons.reload();
     this.#listeners.onForgotten();
   }
 }

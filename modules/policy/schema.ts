@@ -77,6 +77,10 @@ export const selected = choice.extend({
   embeddings: embeddings.optional().describe("what its texts mean, where the spec says so"),
   deployment: z.string().describe("the policy, or its checkpoint, as it is compared with others"),
   assigned: z.number().describe("share of the slot's selections that this deployment answers"),
+  comparison: z
+    .object({ number: z.int(), role: z.enum(["contender", "serving"]) })
+    .optional()
+    .describe("of two policies of the slot that this selection is part of"),
   by: z.string().describe("who asked: kind and id"),
   outcome_from: outcomeSource.optional(),
   reward: rewardDefinition.optional(),

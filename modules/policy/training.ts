@@ -15,14 +15,13 @@ import type { Learner } from "./learner/learner.ts";
 import type { Joined, Ledger } from "./ledger.ts";
 import { kinds, onlineKinds, onPolicy } from "./policies/kinds.ts";
 import { optionsOf } from "./serving/online.ts";
-import { addCheckpoint, type Checkpoint, isSame, labelOf, type SlotState } from "./serving/slot-state.ts";
+import { addCheckpoint, type Checkpoint, isSame, isToBeJudged, labelOf, noteJudged, type SlotState } from "./serving/slot-state.ts";
 import type { Slots } from "./serving/slots.ts";
 
 export const outcomesPerTraining = 500;
 const learnedShare = 0.8;
 /** Outcomes after which a running comparison is looked at. */
 const watchEvery = 20;
-const mostJudged = 50;
 
 export interface TrainingOptions {
   readonly context: ModuleContext;
@@ -160,26 +159,21 @@ export class Training implements AsyncDisposable {
     }
   }
 
-  /** Each checkpoint once, as soon as there are enough outcomes; policies that learn as they go at 500, 1000, 2000, … */
+  /** Checkpoints as soon as there are enough outcomes that they did not learn from, and what learns as it goes. */
   async #judge(slot: string, due: number): Promise<void> {
     const { gate, slots, context } = this.#options;
     const state = slots.of(slot);
-    const trained = ripe(state, due);
-    const shadows = isPowerOfTwo(due / outcomesPerTraining)
-      ? state.learn.filter((name) => onlineKinds[name]).map((policy) => ({ policy }))
-      : [];
-    for (const deployment of [...trained, ...shadows]) {
+    const shadows = state.learn.filter((name) => onlineKinds[name]).map((policy) => ({ policy }));
+    for (const deployment of [...ripe(state, due), ...shadows]) {
       const present = slots.of(slot);
       const label = labelOf(deployment);
       if (present.contender?.role === "trial") return;
-      if (isSame(present.serving, deployment) || present.refused.includes(label)) continue;
+      if (isSame(present.serving, deployment) || !isToBeJudged(present, label, due)) continue;
       await gate.promote(slot, deployment, true).catch((error: unknown) => {
         if (isUnusable(error)) context.log.error({ error, slot, policy: label }, "a checkpoint cannot be judged");
         else if (!(error instanceof CodedError && error.code === "PROMOTION_REFUSED")) throw error;
       });
-      if ("checkpoint" in deployment) {
-        await slots.change(slot, (now) => ({ state: { ...now, judged: [...now.judged, label].slice(-mostJudged) } }));
-      }
+      await slots.change(slot, (now) => ({ state: noteJudged(now, label, due) }));
     }
   }
 
@@ -195,13 +189,10 @@ export class Training implements AsyncDisposable {
   }
 }
 
-/** Checkpoints that were not judged yet and have enough outcomes after what they learned from, the newest of each kind. */
-function ripe({ checkpoints, judged, features }: SlotState, outcomes: number): { policy: string; checkpoint: string }[] {
+/** Checkpoints that have enough outcomes after what they learned from, the newest of each kind. */
+function ripe({ checkpoints, features }: SlotState, outcomes: number): { policy: string; checkpoint: string }[] {
   const old = checkpoints.filter((one) => one.feature_spec === features.version && outcomes - one.outcomes >= outcomesPerTraining);
   return old
     .filter((one, index) => old.findIndex(({ policy }) => policy === one.policy) === index)
-    .map(({ policy, sha256 }) => ({ policy, checkpoint: sha256 }))
-    .filter((deployment) => !judged.includes(labelOf(deployment)));
+    .map(({ policy, sha256 }) => ({ policy, checkpoint: sha256 }));
 }
-
-const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value));

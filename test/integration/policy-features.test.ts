@@ -168,7 +168,7 @@ describe("what was trained for other features", () => {
     const state = await stateWith({
       serving: kto,
       before: [{ policy: "best_so_far" }, { policy: "linucb" }],
-      contender: { deployment: { policy: "linucb" }, role: "guard", share: 0.05, since: 0 },
+      contender: { deployment: { policy: "linucb" }, role: "guard", share: 0.05, since: 0, comparison: 0 },
       refused: ["thompson", "kto@bbbbbbbbbbbb"],
     });
     await using policy = await start({ state });

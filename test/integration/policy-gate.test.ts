@@ -187,7 +187,7 @@ describe("a promotion", () => {
     ["guard", "uniform", "best_so_far"],
   ] as const) {
     it(`is taken back by itself when the comparison turns: ${role}`, async () => {
-      const beside = { deployment: { policy: contender }, role, share: 0.05, since: 0 };
+      const beside = { deployment: { policy: contender }, role, share: 0.05, since: 0, comparison: 0 };
       const before = role === "guard" ? [beside.deployment] : [];
       await using policy = await start({ state: await stateWith({ serving: { policy: serving }, contender: beside, before }) });
       for (let round = 0; round < 60 && told(policy, "policy:rolled_back").length === 0; round++) await play(policy, 100);

@@ -19,17 +19,6 @@ export interface Insertion {
   readonly seq: number;
   readonly selected: Selected;
   readonly owner: string;
-  readonly deployment: string;
-  readonly assigned: number;
-}
-
-/** What a live comparison is made of. */
-export interface Served {
-  readonly deployment: string;
-  readonly assigned: number;
-  readonly choice: string;
-  readonly probability: number;
-  readonly reward: number;
 }
 
 export class DecisionStore {
@@ -48,9 +37,9 @@ export class DecisionStore {
   }
 
   /** @returns false when it is known already */
-  insert({ seq, selected, owner, deployment, assigned }: Insertion): boolean {
-    const { decision_id: id, slot, request, choice, probability } = selected;
-    const inserted = this.#statements.insert.run(seq, id, slot, request, owner, deployment, choice, probability, assigned);
+  insert({ seq, selected, owner }: Insertion): boolean {
+    const { decision_id: id, slot, request, choice } = selected;
+    const inserted = this.#statements.insert.run(seq, id, slot, request, owner, choice);
     if ((inserted as { changes: number }).changes === 0) return false;
     this.#statements.insertText.run(seq, JSON.stringify(selected));
     this.#count++;
@@ -102,11 +91,6 @@ export class DecisionStore {
     yield* pages((from) => this.#statements.experience.all(slot, from, through, through - experienceWindow, bad, good, readAtOnce), 0);
   }
 
-  /** The outcomes after one, in order. */
-  served(slot: string, after: number): Served[] {
-    return this.#statements.served.all(slot, after) as unknown as Served[];
-  }
-
   /** Forgets selections without an outcome, but for the last ones; and the oldest of all, where there are too many. */
   pruneSelections(remembered: number): void {
     this.#delete(this.#statements.pruneSelections, remembered);
@@ -148,10 +132,7 @@ const outcomeText =
 
 const prepare = (database: Database) => ({
   progress: database.prepare("UPDATE progress SET seq = ?"),
-  insert: database.prepare(
-    `INSERT OR IGNORE INTO decisions (seq, id, slot, request, owner, served, choice, probability, assigned)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  ),
+  insert: database.prepare("INSERT OR IGNORE INTO decisions (seq, id, slot, request, owner, choice) VALUES (?, ?, ?, ?, ?, ?)"),
   insertText: database.prepare("INSERT INTO texts VALUES (?, ?)"),
   pending: database.prepare("SELECT seq, slot, choice FROM decisions WHERE id = ? AND ordinal IS NULL"),
   join: database.prepare("UPDATE decisions SET ordinal = ?, reward = ?, desirable = ? WHERE seq = ?"),
@@ -163,9 +144,6 @@ const prepare = (database: Database) => ({
   outcomes: database.prepare(`${outcomeText} ORDER BY ordinal LIMIT ?`),
   experience: database.prepare(
     `${outcomeText} AND (ordinal > ? OR (desirable = 0 AND ordinal >= ?) OR (desirable = 1 AND ordinal >= ?)) ORDER BY ordinal LIMIT ?`,
-  ),
-  served: database.prepare(
-    "SELECT served AS deployment, assigned, choice, probability, reward FROM decisions WHERE slot = ? AND ordinal > ? ORDER BY ordinal",
   ),
   ofAKind: database.prepare(
     "SELECT ordinal FROM decisions WHERE slot = ? AND desirable = ? AND ordinal <= ? ORDER BY ordinal DESC LIMIT 1 OFFSET ?",

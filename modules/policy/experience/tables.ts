@@ -1,7 +1,7 @@
 /** The tables of the module. All of it is made again from the event log when it is lost, or of an older version. */
 import type { Database } from "../../../daemon/module.ts";
 
-const version = 1;
+const version = 2;
 
 const tables = `
   DROP TABLE IF EXISTS progress;
@@ -11,14 +11,16 @@ const tables = `
   DROP TABLE IF EXISTS slots;
   DROP TABLE IF EXISTS tallies;
   DROP TABLE IF EXISTS policies;
+  DROP TABLE IF EXISTS comparisons;
+  DROP TABLE IF EXISTS sides;
+  DROP TABLE IF EXISTS waiting;
 
   CREATE TABLE progress (log TEXT NOT NULL, seq INTEGER NOT NULL);
 
   -- A selection; with its outcome, once it has one. The ordinal counts the outcomes of the slot.
   CREATE TABLE decisions (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, slot TEXT NOT NULL, request TEXT NOT NULL, owner TEXT NOT NULL,
-    served TEXT NOT NULL, choice TEXT NOT NULL, probability REAL NOT NULL, assigned REAL NOT NULL,
-    ordinal INTEGER, reward REAL, desirable INTEGER
+    choice TEXT NOT NULL, ordinal INTEGER, reward REAL, desirable INTEGER
   );
   -- The data of its event: apart, since a row is written anew when its outcome comes.
   CREATE TABLE texts (seq INTEGER PRIMARY KEY, selected TEXT NOT NULL);
@@ -42,6 +44,11 @@ const tables = `
     slot TEXT NOT NULL, policy TEXT NOT NULL, through INTEGER NOT NULL, state BLOB NOT NULL, PRIMARY KEY (slot, policy)
   ) WITHOUT ROWID;
 
+  -- What was added up for comparisons, and the selections that wait for that, as JSON.
+  CREATE TABLE comparisons (slot TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE sides (slot TEXT NOT NULL, candidate TEXT NOT NULL, side TEXT NOT NULL, PRIMARY KEY (slot, candidate)) WITHOUT ROWID;
+  CREATE TABLE waiting (decision TEXT PRIMARY KEY, slot TEXT NOT NULL, number INTEGER NOT NULL, selection TEXT NOT NULL) WITHOUT ROWID;
+
   PRAGMA user_version = ${version};
 `;
 
@@ -53,5 +60,7 @@ export function prepareTables(database: Database): void {
 /** Forgets everything, as for another log. */
 export const clearTables = (database: Database): void =>
   database.exec(
-    ["progress", "decisions", "texts", "awaited", "slots", "tallies", "policies"].map((table) => `DELETE FROM ${table};`).join(" "),
+    ["progress", "decisions", "texts", "awaited", "slots", "tallies", "policies", "comparisons", "sides", "waiting"]
+      .map((table) => `DELETE FROM ${table};`)
+      .join(" "),
   );

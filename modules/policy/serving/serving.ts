@@ -6,6 +6,7 @@ import type { FeatureSpec } from "../features/spec.ts";
 import type { Ledger } from "../ledger.ts";
 import { kinds, onlineKinds, unknownPolicy } from "../policies/kinds.ts";
 import type { Policy } from "../policies/policy.ts";
+import type { Selected } from "../schema.ts";
 import type { OnlinePolicies } from "./online.ts";
 import { type Deployment, isSame, labelOf, rollBack } from "./slot-state.ts";
 import type { Slots } from "./slots.ts";
@@ -18,6 +19,8 @@ export interface Answering {
   readonly label: string;
   /** The share of the slot's selections that it answers. */
   readonly assigned: number;
+  /** The comparison of two policies that its answer is part of. */
+  readonly comparison?: NonNullable<Selected["comparison"]>;
 }
 
 export interface ServingOptions {
@@ -54,16 +57,16 @@ export class Serving {
       return { policy: await this.#options.online.of(slot, kind, spec), spec, label: asked, assigned: 1 };
     }
     if (contender === undefined || frozen || asked !== undefined) return this.#of(slot, serving, 1);
-    return random() < contender.share
-      ? this.#of(slot, contender.deployment, contender.share)
-      : this.#of(slot, serving, 1 - contender.share);
+    const isContender = random() < contender.share;
+    const part = { comparison: { number: contender.comparison, role: isContender ? "contender" : "serving" } } as const;
+    return isContender ? this.#of(slot, contender.deployment, contender.share, part) : this.#of(slot, serving, 1 - contender.share, part);
   }
 
-  async #of(slot: string, deployment: Deployment, assigned: number): Promise<Answering> {
+  async #of(slot: string, deployment: Deployment, assigned: number, part?: Pick<Answering, "comparison">): Promise<Answering> {
     const label = labelOf(deployment);
     const { features: spec } = this.#options.slots.of(slot);
     try {
-      return { policy: await this.#policyOf(slot, deployment, spec), spec, label, assigned };
+      return { policy: await this.#policyOf(slot, deployment, spec), spec, label, assigned, ...part };
     } catch (error) {
       if (deployment.checkpoint === undefined || !isUnusable(error)) throw error;
       await this.#giveUp(slot, deployment, error);

@@ -5,7 +5,9 @@
  * 1. One policy serves at any time; at most one other has a share.
  * 2. A trained policy begins with a small share (trial). When it serves, the one before keeps that share (guard), so that a
  *    comparison goes on for as long as it serves.
- * 3. What was rolled back is refused from then on.
+ * 3. A checkpoint that was rolled back is refused from then on. What learns as it goes is another policy after twice the
+ *    outcomes, and is judged anew.
+ * 4. Every comparison has its number, so that no selection counts in another one.
  */
 import { defaultSpec, type FeatureSpec } from "../features/spec.ts";
 import type { RewardDefinition } from "../reward.ts";
@@ -36,6 +38,8 @@ export interface Contender {
   readonly share: number;
   /** Outcome of the slot after which the comparison began. */
   readonly since: number;
+  /** Of the comparison: selections that are part of it say so. */
+  readonly comparison: number;
 }
 
 export interface SlotState {
@@ -55,8 +59,10 @@ export interface SlotState {
   readonly learn: readonly string[];
   /** Outcomes of the slot up to which the learner has done its work. */
   readonly learned: number;
-  /** Checkpoints that were judged by themselves once. */
-  readonly judged: readonly string[];
+  /** After how many outcomes of the slot a deployment was last judged or refused, by label. */
+  readonly judged: Readonly<Record<string, number>>;
+  /** Comparisons that were begun so far. */
+  readonly comparisons: number;
   /** What changed last, to be told again if a crash came between the change and its event. */
   readonly announcement?: Announcement;
 }
@@ -70,6 +76,7 @@ export interface Announcement {
 const smallShare = 0.05;
 const mostBefore = 10;
 const mostRefused = 50;
+const mostJudged = 50;
 export const keptCheckpoints = 10;
 
 /** A slot of which nothing is known yet. @param policy one that needs no proof */
@@ -82,7 +89,8 @@ export const newSlot = (policy: string, learn: readonly string[], features = def
   checkpoints: [],
   learn,
   learned: 0,
-  judged: [],
+  judged: {},
+  comparisons: 0,
 });
 
 /** How a deployment is called in logs and comparisons. */
@@ -92,8 +100,16 @@ export const labelOf = ({ policy, checkpoint }: Deployment): string =>
 export const isSame = (left: Deployment, right: Deployment): boolean => labelOf(left) === labelOf(right);
 
 /** @param outcomes of the slot so far */
-export function beginTrial(state: SlotState, deployment: Deployment, outcomes: number): SlotState {
-  return { ...state, contender: { deployment, role: "trial", share: smallShare, since: outcomes } };
+export const beginTrial = (state: SlotState, deployment: Deployment, outcomes: number): SlotState =>
+  contending(state, { deployment, role: "trial" }, outcomes);
+
+/** A comparison that is under way begins anew: what was known of it counts no more. */
+export const compareAnew = (state: SlotState, outcomes: number): SlotState =>
+  state.contender === undefined ? state : contending(state, state.contender, outcomes);
+
+function contending(state: SlotState, { deployment, role }: Pick<Contender, "deployment" | "role">, outcomes: number): SlotState {
+  const comparison = state.comparisons + 1;
+  return { ...state, comparisons: comparison, contender: { deployment, role, share: smallShare, since: outcomes, comparison } };
 }
 
 /** The contender serves, and the one that served keeps a share. */
@@ -104,24 +120,41 @@ export function promote(state: SlotState, { deployment }: Contender, outcomes: n
 /** Ends a trial; else the one before serves again. Undefined when there is nothing to go back to. */
 export function rollBack(state: SlotState, outcomes: number): { readonly state: SlotState; readonly refused: Deployment } | undefined {
   const { contender, serving, before } = state;
-  if (contender?.role === "trial") return { state: guarded(refuse(state, contender.deployment), outcomes), refused: contender.deployment };
+  if (contender?.role === "trial")
+    return { state: guarded(refuse(state, labelOf(contender.deployment), outcomes), outcomes), refused: contender.deployment };
   const previous = before.at(-1);
   if (previous === undefined) return undefined;
-  return { state: guarded(refuse({ ...state, serving: previous, before: before.slice(0, -1) }, serving), outcomes), refused: serving };
+  return {
+    state: guarded(refuse({ ...state, serving: previous, before: before.slice(0, -1) }, labelOf(serving), outcomes), outcomes),
+    refused: serving,
+  };
 }
 
 /** With the one before as a guard, if there was one. */
 function guarded({ contender: _, ...state }: SlotState, outcomes: number): SlotState {
   const previous = state.before.at(-1);
-  return previous === undefined
-    ? state
-    : { ...state, contender: { deployment: previous, role: "guard", share: smallShare, since: outcomes } };
+  return previous === undefined ? state : contending(state, { deployment: previous, role: "guard" }, outcomes);
 }
 
-const refuse = (state: SlotState, deployment: Deployment): SlotState => ({
-  ...state,
-  refused: [...state.refused, labelOf(deployment)].slice(-mostRefused),
+const refuse = (state: SlotState, label: string, outcomes: number): SlotState => ({
+  ...noteJudged(state, label, outcomes),
+  refused: [...state.refused.filter((other) => other !== label), label].slice(-mostRefused),
 });
+
+export function noteJudged(state: SlotState, label: string, outcomes: number): SlotState {
+  const { [label]: _, ...others } = state.judged;
+  return { ...state, judged: Object.fromEntries([...Object.entries(others).slice(1 - mostJudged), [label, outcomes]]) };
+}
+
+/** A checkpoint is judged by itself once; what learns as it goes, again after twice the outcomes. */
+export function isToBeJudged({ judged }: SlotState, label: string, outcomes: number): boolean {
+  const before = judged[label];
+  return before === undefined || (!isOfCheckpoint(label) && outcomes >= 2 * before);
+}
+
+/** Was it rolled back, and is it still what it was? */
+export const isRefused = (state: SlotState, label: string, outcomes: number): boolean =>
+  state.refused.includes(label) && (isOfCheckpoint(label) || !isToBeJudged(state, label, outcomes));
 
 /**
  * From now on with other features. What was trained for the present ones cannot serve: the latest policy does that learns as
@@ -137,11 +170,13 @@ export function changeFeatures(state: SlotState, features: FeatureSpec, usual: D
     features,
     serving: served.at(-1) ?? usual,
     before: served.slice(0, -1),
-    refused: state.refused.filter((label) => label.includes("@")),
+    refused: state.refused.filter(isOfCheckpoint),
+    judged: Object.fromEntries(Object.entries(state.judged).filter(([label]) => isOfCheckpoint(label))),
     learned,
   };
 }
 
+const isOfCheckpoint = (label: string): boolean => label.includes("@");
 const isOnline = ({ checkpoint }: Deployment): boolean => checkpoint === undefined;
 
 /** Keeps the newest ten, and those that serve, have a share or served before. @returns the state, and what may be deleted */

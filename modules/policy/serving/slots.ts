@@ -5,8 +5,8 @@ import type { SlotState } from "./slot-state.ts";
 
 interface Stored {
   readonly slot: string;
-  /** Without features where it is from before a slot could choose them. */
-  readonly state: Omit<SlotState, "features"> & Partial<SlotState>;
+  /** Without what earlier versions did not know of. */
+  readonly state: Omit<SlotState, "features" | "comparisons"> & Partial<SlotState>;
 }
 
 interface Known {
@@ -104,7 +104,7 @@ export class Slots {
   async #read(slot: string): Promise<void> {
     const found = await this.#context.state.get<Stored>(keyOf(slot));
     if (found === undefined) this.#known.delete(slot);
-    else this.#known.set(slot, { state: { features: defaultSpec, ...found.value.state }, revision: found.revision });
+    else this.#known.set(slot, { state: { features: defaultSpec, comparisons: 0, ...found.value.state }, revision: found.revision });
   }
 }
 
