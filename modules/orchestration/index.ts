@@ -172,7 +172,10 @@ export default defineModule<Runs>({
     },
     "orchestration:paused": { description: "A run rests until it is resumed.", schema: z.object({ ...identity, usage }) },
     "orchestration:resumed": { description: "A run that was paused goes on.", schema: z.object({ ...identity, usage }) },
-    "orchestration:completed": { description: "A run reached its end.", schema: z.object({ ...ended, result: z.unknown() }) },
+    "orchestration:completed": {
+      description: "A run reached its end.",
+      schema: z.object({ ...ended, result: z.unknown(), objects: z.unknown().optional().describe("where a large result is") }),
+    },
     "orchestration:failed": { description: "A run ended with an error.", schema: z.object({ ...ended, error: stepError }) },
     "orchestration:directed": {
       description: "A run is to be cancelled, paused or resumed by the daemon that plays it, or takes it over.",

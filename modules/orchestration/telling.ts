@@ -1,6 +1,6 @@
 /** Tells in the event log how runs begin, rest and end. Each event is stored once, however often it is told. */
 import type { ModuleContext } from "../../daemon/module.ts";
-import { packEntry, packed, unpackEntry } from "./contents.ts";
+import { packEntry, packed, type Reference, unpackEntry } from "./contents.ts";
 import { causeOf, changedEventId, type EndedEntry, endedEventId, identityOf, type StartedEntry, startedEventId } from "./record.ts";
 import type { Usage } from "./schema.ts";
 
@@ -34,22 +34,34 @@ export async function tellEnd(
 ): Promise<{ readonly seq: number; readonly ended: EndedEntry }> {
   const { state, error, usage, unverified } = ended;
   const about = { ...identityOf(started), steps: usage.steps, usage, duration_ms: usage.milliseconds, ...(unverified && { unverified }) };
-  const outcome = state === "completed" ? { result: await packed(context.objects, ended.result) } : state === "failed" ? { error } : {};
+  const outcome = state === "completed" ? await packedResult(context, ended.result) : state === "failed" ? { error } : {};
   const { judgements } = ended;
   const options = { id: endedEventId(started.run_id) };
   const told = await context.emit(`orchestration:${state}`, { ...about, ...outcome, judgements }, causeOf(started), options);
-  return { seq: told.seq, ended: told.duplicate ? ((await endingOf(context, started.run_id)) ?? ended) : ended };
+  return { seq: told.seq, ended: told.duplicate ? await toldBefore(context, ended, started.run_id) : ended };
+}
+
+async function toldBefore(context: ModuleContext, ended: EndedEntry, run: string): Promise<EndedEntry> {
+  const before = await endingOf(context, run);
+  return before === undefined ? ended : ((await unpackEntry(context.objects, before)) as EndedEntry);
+}
+
+/** A result that is large is told by where it is; that it is so stands beside it, where no content of a pattern can say it. */
+async function packedResult({ objects }: ModuleContext, content: unknown) {
+  const result = await packed(objects, content);
+  return result === content ? { result } : { result, objects: { result: result as Reference } };
 }
 
 export const endings = ["orchestration:completed", "orchestration:failed", "orchestration:cancelled"] as const;
 
-/** The last entry, as the event of the end tells it; undefined when there is no such event. */
+/** The last entry as it is stored, as the event of the end tells it; undefined when there is no such event. */
 export async function endingOf(context: ModuleContext, run: string): Promise<EndedEntry | undefined> {
   const [event] = (await context.events.query({ types: endings, run, limit: 1 })).events;
   if (event === undefined) return undefined;
-  const { result, error, usage, judgements, unverified } = event.data as EndedEntry;
+  const { result, objects, error, usage, judgements, unverified } = event.data as EndedEntry & { objects?: Record<string, Reference> };
   const state = event.type.slice(event.type.indexOf(":") + 1) as EndedEntry["state"];
-  const outcome = { ...(result !== undefined && { result }), ...(error && { error }), ...(unverified && { unverified }) };
+  const content = objects === undefined ? result !== undefined && { result } : { objects };
+  const outcome = { ...content, ...(error && { error }), ...(unverified && { unverified }) };
   return { type: "ended", at: event.time, state, ...outcome, usage, judgements };
 }
 
