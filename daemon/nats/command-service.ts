@@ -46,6 +46,7 @@ export async function serveCommands(options: CommandServiceOptions): Promise<Com
       },
     });
   }
+  await connection.flush(); // whoever is told that it is ready, is answered
   return {
     async stop() {
       await service.stop();
