@@ -185,6 +185,8 @@ export interface ObjectStore {
   list(before: number): Promise<StoredObject[]>;
   /** @param listed it is deleted only if nobody has put it since it was listed. @returns whether it is gone by this */
   delete(sha256: string, listed?: StoredObject): Promise<boolean>;
+  /** Deletes what puts before that time began to write, and never finished. @returns how many there were */
+  tidy(before: number): Promise<number>;
 }
 
 export interface StoredObject {

@@ -65,6 +65,17 @@ export function openObjectStore(client: JetStreamClient, bucket: string): Object
     return hashOf(bytes) === sha256 ? bytes : undefined;
   }
 
+  async function* infos(): AsyncGenerator<{ info: Info; revision: number; time: number }> {
+    const { manager } = await open();
+    for (let seq = 1; ; ) {
+      const page = await readStored(manager, stream, { seq, subject: objectInfo(bucket), count: infosAtOnce, bytes: bytesAtOnce });
+      for (const stored of page) yield { info: stored.json<Info>(), revision: stored.seq, time: stored.time.getTime() };
+      const last = page.at(-1);
+      if (last === undefined || last.pending === 0) return;
+      seq = last.seq + 1;
+    }
+  }
+
   return {
     async put(bytes) {
       const sha256 = hashOf(bytes);
@@ -82,18 +93,11 @@ export function openObjectStore(client: JetStreamClient, bucket: string): Object
     },
     get: async (sha256) => bytesOf(sha256, (await infoOf(sha256))?.info),
     async list(before) {
-      const { manager } = await open();
       const found: StoredObject[] = [];
-      for (let seq = 1; ; ) {
-        const page = await readStored(manager, stream, { seq, subject: objectInfo(bucket), count: infosAtOnce, bytes: bytesAtOnce });
-        for (const stored of page) {
-          const { name, size } = stored.json<Info>();
-          if (stored.time.getTime() < before) found.push({ sha256: name, bytes: size, revision: stored.seq });
-        }
-        const last = page.at(-1);
-        if (last === undefined || last.pending === 0) return found;
-        seq = last.seq + 1;
+      for await (const { info, revision, time } of infos()) {
+        if (time < before) found.push({ sha256: info.name, bytes: info.size, revision });
       }
+      return found;
     },
     async delete(sha256, listed) {
       const { manager } = await open();
@@ -105,6 +109,21 @@ export function openObjectStore(client: JetStreamClient, bucket: string): Object
       await manager.streams.purge(stream, { filter: objectParts(bucket, info.nuid) });
       await manager.streams.purge(stream, { filter: objectInfo(bucket, sha256), seq: mark + 1 });
       return true;
+    },
+    async tidy(before) {
+      const { manager } = await open();
+      const { state } = await manager.streams.info(stream, { subjects_filter: objectParts(bucket) });
+      // The parts were listed first, and their object follows them: what is finished by now is named.
+      const unnamed = new Set(Object.keys(state.subjects ?? {}));
+      for await (const { info } of infos()) unnamed.delete(objectParts(bucket, info.nuid));
+      let removed = 0;
+      for (const parts of unnamed) {
+        const last = await manager.direct.getMessage(stream, { last_by_subj: parts });
+        if (last === null || last.time.getTime() >= before) continue;
+        await manager.streams.purge(stream, { filter: parts });
+        removed++;
+      }
+      return removed;
     },
   };
 }

@@ -61,7 +61,7 @@ const prefixGrammar = /^[a-z][a-z0-9_-]{0,31}$/;
 
 /** Where NATS keeps the objects of a bucket, and the parts of one of them. */
 export const objectStream = (bucket: string): string => `OBJ_${bucket}`;
-export const objectParts = (bucket: string, object: string): string => `$O.${bucket}.C.${object}`;
+export const objectParts = (bucket: string, object = "*"): string => `$O.${bucket}.C.${object}`;
 /** What NATS keeps about an object, by its name; about all of them without. */
 export const objectInfo = (bucket: string, name?: string): string =>
   `$O.${bucket}.M.${name === undefined ? "*" : Buffer.from(name).toString("base64").replaceAll("+", "-").replaceAll("/", "_")}`;

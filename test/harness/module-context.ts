@@ -250,6 +250,7 @@ export function createObjectStore(): ObjectStore {
       if (listed !== undefined && objects.get(sha256)?.revision !== listed.revision) return false;
       return objects.delete(sha256);
     },
+    tidy: async () => 0,
   };
 }
 

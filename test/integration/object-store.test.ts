@@ -91,6 +91,17 @@ describe("the store of large contents", () => {
     }
   });
 
+  it("tidies up what a put that was cut short has left", async () => {
+    await using test = await startTestLog();
+    const objects = openObjectStore(test.client, "large");
+    const whole = await objects.put(randomBytes(300_000));
+    await test.client.publish("$O.large.C.cut", "a part of something");
+    assert.equal(await objects.tidy(Date.now() - 60_000), 0, "it may still be finished");
+    assert.equal(await objects.tidy(Date.now() + 60_000), 1);
+    assert.equal(await objects.tidy(Date.now() + 60_000), 0);
+    assert.ok(await objects.get(whole));
+  });
+
   it("gives up an object of which a part is gone", async () => {
     await using test = await startTestLog();
     const objects = openObjectStore(test.client, "large");
