@@ -1,4 +1,7 @@
-/** The causal tree around one event: from its oldest known ancestor down to everything that followed. Pure but for its reads. */
+/**
+ * The causal tree around one event: from its oldest known ancestor down to everything that followed. Of a tree too large to be
+ * told whole, the way down to the event is always part. Pure but for its reads.
+ */
 
 import type { EventRecord } from "../module.ts";
 import type { EventTree, EventTreeNode } from "./contract.ts";
@@ -15,31 +18,36 @@ const maxNodes = 1_000;
 export async function traceOf(id: string, reads: TraceReads): Promise<EventTree | undefined> {
   const start = await reads.findById(id);
   if (start === undefined) return undefined;
-  const root = nodeOf(await oldestAncestor(start, reads));
+  const path = (await withAncestors(start, reads)).map(nodeOf);
+  const root = path[0] as EventTreeNode;
+  for (const [index, node] of path.slice(1).entries()) path[index]?.children.push(node);
+  const seen = new Set(path.map((node) => node.id));
   const open = [root];
-  const seen = new Set([root.id]);
   for (let node = open.shift(); node !== undefined && seen.size < maxNodes; node = open.shift()) {
-    for (const event of await reads.causedBy(node.id, maxNodes - seen.size + 1)) {
+    for (const event of await reads.causedBy(node.id, maxNodes)) {
+      if (seen.size >= maxNodes) break;
       if (seen.has(event.id)) continue;
       seen.add(event.id);
-      const child = nodeOf(event);
-      node.children.push(child);
-      open.push(child);
+      node.children.push(nodeOf(event));
     }
+    node.children.sort((left, right) => left.seq - right.seq);
+    open.push(...node.children);
   }
   return { root, truncated: seen.size >= maxNodes };
 }
 
-async function oldestAncestor(start: EventRecord, reads: TraceReads): Promise<EventRecord> {
-  const seen = new Set<string>();
-  let event = start;
-  while (event.causation !== undefined && !seen.has(event.id)) {
-    seen.add(event.id);
+/** Oldest first. */
+async function withAncestors(start: EventRecord, reads: TraceReads): Promise<EventRecord[]> {
+  const path = [start];
+  const seen = new Set([start.id]);
+  for (let event = start; event.causation !== undefined; ) {
     const parent = await reads.findById(event.causation);
-    if (parent === undefined) break;
+    if (parent === undefined || seen.has(parent.id)) break;
+    seen.add(parent.id);
+    path.unshift(parent);
     event = parent;
   }
-  return event;
+  return path;
 }
 
 const nodeOf = ({ id, type, time, source, seq }: EventRecord): EventTreeNode => ({ id, type, time, source, seq, children: [] });

@@ -122,6 +122,28 @@ describe("reprise why", () => {
     assert.match(decision.git.blame, /Hand/);
   });
 
+  it("finds every decision and choice of a causal tree too large to be traced whole", async () => {
+    const { id } = await daemon.ask<{ id: string }>("event:emit", { event: "day:began" });
+    const caused = { "ce-causationid": id, "ce-correlationid": id };
+    for (const half of [1, 2]) {
+      await daemon.ask(
+        "event:emit",
+        { events: Array.from({ length: 600 }, (_, index) => ({ event: "hour:passed", data: { half, index } })) },
+        caused,
+      );
+    }
+    const { root, truncated } = await daemon.ask<{ root: { id: string; children: unknown[] }; truncated: boolean }>("event:trace", { id });
+    assert.deepEqual([root.id, root.children.length, truncated], [id, 999, true]);
+    const chosen = await daemon.ask<{ decision_id: string }>("policy:select", { slot: "hat", candidates: [{ id: "red" }] }, caused);
+    const tracked = await daemon.ask<{ id: string }>(
+      "composition:track_decision",
+      { pattern: "tournament_basic", decision: "stop", reason: "it was late" },
+      { ...caused, "ce-causationid": chosen.decision_id },
+    );
+    assert.equal((await whyAsJson(chosen.decision_id)).selection.choice, "red");
+    assert.equal((await whyAsJson(tracked.id)).decision.reason, "it was late");
+  });
+
   it("exits with 1 for an id that nothing has, and with 2 without an id", async () => {
     const unknown = await why("01NOTHING");
     assert.equal(unknown.code, 1);
