@@ -1,6 +1,7 @@
 /**
  * `npm run bench:learning [problem…] [--seeds n]`: measures how well is learned, against chance, the best fixed choice and full
  * information. Everything is seeded. Prints a table of means with 95 % intervals, then the same as one line of JSON.
+ * Exits with 1 when a goal is missed, or a problem could not be measured.
  */
 import { parseArgs } from "node:util";
 import { type Goal, type Measures, type Problem, Unavailable } from "./problem.ts";
@@ -45,7 +46,11 @@ for (const problem of problems) {
     process.stdout.write(`${problem.name}: not measured: ${error.message}\n`);
   }
 }
-process.stdout.write(`${JSON.stringify({ node: process.version, results, unavailable })}\n`);
+const missed = results.filter(({ met }) => met === false).map(({ problem, measure }) => `${problem}: ${measure.replaceAll("_", " ")}`);
+process.stdout.write(`${JSON.stringify({ node: process.version, results, missed, unavailable })}\n`);
+if (missed.length > 0) process.stderr.write(`missed: ${missed.join("; ")}\n`);
+if (unavailable.length > 0) process.stderr.write(`not measured: ${unavailable.join(", ")}\n`);
+if (missed.length > 0 || unavailable.length > 0) process.exitCode = 1;
 
 async function measure({ name, goals, run }: Problem, count: number): Promise<Result[]> {
   const runs: Measures[] = [];
@@ -54,6 +59,8 @@ async function measure({ name, goals, run }: Problem, count: number): Promise<Re
     runs.push(await run(seed));
   }
   if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
+  const unmeasured = goals.find((goal) => runs[0]?.[goal.measure] === undefined);
+  if (unmeasured !== undefined) throw new Error(`${name} has a goal for ${unmeasured.measure}, which it does not measure`);
   return Object.keys(runs[0] ?? {}).map((measure) => {
     const numbers = runs.map((measures) => measures[measure] as number);
     const mean = numbers.reduce((sum, value) => sum + value, 0) / count;

@@ -1,6 +1,6 @@
 /**
  * `npm run bench [section…]`: measures what the project promises, each figure beside the raw limit measured in the same run.
- * Prints a table, then the same as one line of JSON.
+ * Prints a table, then the same as one line of JSON. Exits with 1 when a target is missed.
  */
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { agents } from "./agents.ts";
@@ -62,4 +62,9 @@ const lines = figures.map(({ name, measured, unit, target, met, note }) => {
   return `${met ? "✓" : "✗"} ${name.padEnd(width)}  ${value.padStart(16)}   ${target.padEnd(14)} ${note ?? ""}`;
 });
 process.stdout.write(`${machine.cpu}, ${machine.cores} cores, ${machine.memory_gb} GB, Node ${machine.node}\n${lines.join("\n")}\n`);
-process.stdout.write(`${JSON.stringify({ machine, figures })}\n`);
+const missed = figures.filter(({ met }) => !met).map(({ name }) => name);
+process.stdout.write(`${JSON.stringify({ machine, figures, missed })}\n`);
+if (missed.length > 0) {
+  process.stderr.write(`${missed.length} of ${figures.length} targets missed: ${missed.join("; ")}\n`);
+  process.exitCode = 1;
+}
