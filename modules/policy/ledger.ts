@@ -44,8 +44,11 @@ const longestTurn = 8;
 /** Milliseconds until new events are counted, unless somebody waits for it: answers that are on their way go first. */
 const breath = 2;
 const pruneEvery = 500;
-/** Selections in memory, since most outcomes come soon. */
+/** Selections in memory, since most outcomes come soon, and characters of all of them as JSON. */
 const mostRecent = 1_000;
+const mostRecentText = 8_000_000;
+/** Of a mean of many rewards. */
+const rounding = 1e-9;
 const types = ["policy:selected", "policy:outcome_recorded", "policy:linked", "policy:configured"];
 
 export interface LedgerOptions {
@@ -60,7 +63,9 @@ export class Ledger implements AsyncDisposable {
   readonly #comparisons: Comparisons;
   readonly #remembered: number;
   readonly #listeners: LedgerListeners;
-  readonly #recent = new Map<string, Selected>();
+  /** The one that was made longest ago first. */
+  readonly #recent = new Map<string, { readonly selected: Selected; readonly length: number }>();
+  #recentText = 0;
   #position: LogPosition | undefined;
   #sincePruned = 0;
   /** Resolved when somebody waits for what is not counted yet. */
@@ -222,9 +227,9 @@ export class Ledger implements AsyncDisposable {
 
   #select(selected: Selected, seq: number, run: string | undefined): void {
     const { decision_id: id, slot, choice, by: owner = "client:client" } = selected;
-    if (!this.#store.insert({ seq, selected, owner })) return;
-    this.#recent.set(id, selected);
-    if (this.#recent.size > mostRecent) this.#recent.delete(this.#recent.keys().next().value as string);
+    const length = this.#store.insert({ seq, selected, owner });
+    if (length === undefined) return;
+    this.#keep(id, selected, length);
     this.#comparisons.select(selected, this.#usual(slot));
     this.#tallies.select(slot);
     const key = selected.outcome_from && awaitedKey(selected.outcome_from, choice, run);
@@ -234,19 +239,28 @@ export class Ledger implements AsyncDisposable {
     this.#store.pruneSelections(this.#remembered);
   }
 
-  #record({ decision_id: id, reward, success }: Recorded): Joined | undefined {
+  #keep(id: string, selected: Selected, length: number): void {
+    this.#recent.set(id, { selected, length });
+    this.#recentText += length;
+    for (const [oldest, { length: freed }] of this.#recent) {
+      if (this.#recent.size <= mostRecent && this.#recentText <= mostRecentText) return;
+      this.#recent.delete(oldest);
+      this.#recentText -= freed;
+    }
+  }
+
+  #record({ decision_id: id, reward }: Recorded): Joined | undefined {
     const pending = this.#store.pending(id);
     if (pending === undefined) return undefined;
     const { seq, slot, choice } = pending;
-    // Good is what succeeded; where nobody says so, what was better than usual until then.
-    const desirable = success ?? reward > this.#usual(slot);
+    const desirable = isDesirable(reward, this.#usual(slot));
     this.#comparisons.reward(slot, id, reward);
     const ordinal = this.#tallies.reward(slot, choice, reward);
     this.#store.join(seq, ordinal, reward, desirable);
     this.#store.settled(id);
     if (ordinal % pruneEvery === 0) this.#store.pruneOutcomes(slot, ordinal);
     const recent = this.#recent.get(id);
-    return { slot, ordinal, reward, selected: () => recent ?? JSON.parse(this.#store.text(seq)) };
+    return { slot, ordinal, reward, selected: () => recent?.selected ?? JSON.parse(this.#store.text(seq)) };
   }
 
   /** The mean reward so far. */
@@ -262,6 +276,7 @@ export class Ledger implements AsyncDisposable {
     });
     this.#position = { log, seq: 0 };
     this.#recent.clear();
+    this.#recentText = 0;
     this.#tallies.reload();
     this.#comparisons.reload();
     this.#listeners.onForgotten();
@@ -283,5 +298,10 @@ function awaitedKey({ event, id }: OutcomeSource, choice: string, run: string | 
 
 /** The next call of a tool in a run. */
 export const toolKey = (run: string, tool: string): string => `${run} ${tool}`;
+
+/** Good is what was rewarded better than usual until then, bad what was worse; undefined for what was as usual. */
+function isDesirable(reward: number, usual: number): boolean | undefined {
+  return Math.abs(reward - usual) < rounding ? undefined : reward > usual;
+}
 
 const identity = (candidates: readonly Candidate[]): string => JSON.stringify(candidates.map(({ id }) => id));

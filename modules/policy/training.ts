@@ -1,6 +1,6 @@
 /**
  * Training on outcomes as they come: after every 500 outcomes of a slot its learning policies are trained anew on the first
- * four fifths of its experience, and those that can be judged are shown to the gate.
+ * four fifths of its experience that is kept, and those that can be judged are shown to the gate.
  *
  * What is done at 500 · k depends on the outcomes up to there alone, and is done again when a crash comes in between: the
  * slot's state says how far it came.
@@ -13,13 +13,13 @@ import { readersLag } from "./experience/store.ts";
 import type { Gate } from "./gate.ts";
 import type { Learner } from "./learner/learner.ts";
 import type { Joined, Ledger } from "./ledger.ts";
-import { kinds, onlineKinds, onPolicy } from "./policies/kinds.ts";
+import { smallNetwork } from "./neural/network.ts";
+import { kinds, onlineKinds } from "./policies/kinds.ts";
 import { optionsOf } from "./serving/online.ts";
 import { addCheckpoint, type Checkpoint, isSame, isToBeJudged, labelOf, noteJudged, type SlotState } from "./serving/slot-state.ts";
 import type { Slots } from "./serving/slots.ts";
 
 export const outcomesPerTraining = 500;
-const learnedShare = 0.8;
 /** Outcomes after which a running comparison is looked at. */
 const watchEvery = 20;
 
@@ -77,15 +77,22 @@ export class Training implements AsyncDisposable {
     while (this.#busy.size > 0) await Promise.all(this.#busy.values());
   }
 
-  /** @returns the checkpoint of a policy trained on the outcomes so far */
-  async train(slot: string, policy: string, outcomes: number): Promise<Checkpoint> {
+  /**
+   * @param asked of whoever waits for it, as Learner.train() has it
+   * @returns the checkpoint of a policy trained on the outcomes so far
+   * @throws CodedError SLOT_FROZEN, TRAINING_INSUFFICIENT; what Learner.train() throws
+   */
+  async train(slot: string, policy: string, outcomes: number, asked?: AbortSignal): Promise<Checkpoint> {
     const { context, ledger, slots, checkpoints, learner } = this.#options;
-    const through = Math.floor(learnedShare * outcomes);
-    const { features } = slots.of(slot);
-    const options = optionsOf(slot, features);
-    const from = onPolicy.includes(policy) ? await this.#last(slot, policy) : undefined;
-    const job = { kind: "train", policy, options, through, ...(from && { from }) } as const;
-    const { state, report } = await learner.train(job, ledger.experience(slot, outcomes));
+    const { features, frozen, network = smallNetwork } = slots.of(slot);
+    if (frozen) throw new CodedError("SLOT_FROZEN", `${slot} is frozen: nothing is trained until it is unfrozen.`, { slot });
+    const options = { ...optionsOf(slot, features), network };
+    const {
+      state,
+      report,
+      origin,
+      outcomes: through,
+    } = await learner.train({ kind: "train", policy, options }, ledger.experience(slot, outcomes), asked);
     const sha256 = await checkpoints.keep(state);
     const checkpoint: Checkpoint = {
       policy,
@@ -93,6 +100,7 @@ export class Training implements AsyncDisposable {
       bytes: state.length,
       outcomes: through,
       feature_spec: features.version,
+      ...origin,
       seed: options.seed,
       trained_at: new Date().toISOString(),
       report,
@@ -117,21 +125,6 @@ export class Training implements AsyncDisposable {
     await Promise.all(this.#busy.values());
   }
 
-  /** The state of its latest checkpoint that can be used. */
-  async #last(slot: string, policy: string): Promise<Uint8Array | undefined> {
-    const { slots, checkpoints } = this.#options;
-    const { features, checkpoints: trained } = slots.of(slot);
-    for (const { sha256 } of trained.filter((one) => one.policy === policy && one.feature_spec === features.version)) {
-      try {
-        await checkpoints.load(slot, policy, sha256, features);
-        return await checkpoints.bytes(sha256);
-      } catch (error) {
-        if (!isUnusable(error)) throw error;
-      }
-    }
-    return undefined;
-  }
-
   /** The latest 500 · k that was not worked on. */
   #due(slot: string): number | undefined {
     const { learned, frozen } = this.#options.slots.of(slot);
@@ -147,7 +140,7 @@ export class Training implements AsyncDisposable {
     for (let due = this.#due(slot); due !== undefined && !this.#stopped; due = this.#due(slot)) {
       const { version } = slots.of(slot).features;
       try {
-        for (const policy of slots.of(slot).learn) if (kinds[policy]?.train) await this.train(slot, policy, due);
+        for (const policy of slots.of(slot).learn) if (kinds[policy]?.train) await this.#trainIfTaught(slot, policy, due);
         await this.#judge(slot, due);
       } catch (error) {
         if (this.#stopped) return;
@@ -157,6 +150,14 @@ export class Training implements AsyncDisposable {
       // With other features since, it is to be done again.
       await slots.change(slot, (state) => (state.features.version === version ? { state: { ...state, learned: done } } : undefined));
     }
+  }
+
+  /** Where there is nothing to learn yet, there is after later outcomes. */
+  async #trainIfTaught(slot: string, policy: string, due: number): Promise<void> {
+    await this.train(slot, policy, due).catch((error: unknown) => {
+      if (!(error instanceof CodedError && error.code === "TRAINING_INSUFFICIENT")) throw error;
+      this.#options.context.log.info({ slot, reason: error.message }, "there is not enough to learn from yet");
+    });
   }
 
   /** Checkpoints as soon as there are enough outcomes that they did not learn from, and what learns as it goes. */

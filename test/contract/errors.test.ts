@@ -8,6 +8,7 @@ import { commandsOf, type Module, type ModuleContext } from "../../daemon/module
 import { projectFolder } from "../../daemon/project.ts";
 import orchestration from "../../modules/orchestration/index.ts";
 import { defaultSpec } from "../../modules/policy/features/spec.ts";
+import { Learner } from "../../modules/policy/learner/learner.ts";
 import { uniform } from "../../modules/policy/policies/uniform.ts";
 import { renderErrorDocs } from "../../scripts/error-docs.ts";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
@@ -182,6 +183,12 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
   POLICY_UNKNOWN: asked("policy:select", { slot: "lamp", candidates: [{ id: "red" }], policy: "oracle" }),
   POLICY_UNTRAINED: asked("policy:promote", { slot: "lamp", policy: "kto" }),
   POLICY_NOT_SERVING: asked("policy:select", { slot: "lamp", candidates: [{ id: "red" }], policy: "kto" }),
+  TRAINING_INSUFFICIENT: asked("policy:train", { slot: "lamp", policy: "kto" }),
+  async LEARNER_BUSY() {
+    await using learner = new Learner({ mostAsked: 0 });
+    const job = { kind: "train", policy: "kto", options: { spec: defaultSpec, seed: 1 } } as const;
+    return codeIn(await learner.train(job, [], new AbortController().signal).catch((error: unknown) => error));
+  },
   PROMOTION_REFUSED: asked("policy:promote", { slot: "lamp", policy: "uniform" }),
   async SLOT_FROZEN({ ask, codeOf }) {
     await ask("policy:freeze", { slot: "cold" });

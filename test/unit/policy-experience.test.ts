@@ -12,7 +12,7 @@ const logged = (id: string | undefined, step: number, last = false) => {
     policy: "uniform",
     ...(id && { episode: { id, step, last } }),
   };
-  return experienceOf(defaultSpec, { selected: JSON.stringify(selected), reward: 1, ordinal: 1 });
+  return experienceOf(defaultSpec, { selected: JSON.stringify(selected), reward: 1, ordinal: 1, desirable: null });
 };
 
 test("the furthest step of an episode is its last, unless another was said to be", () => {

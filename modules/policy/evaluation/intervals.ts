@@ -3,7 +3,6 @@ import { type Random, seededRandom } from "../chance.ts";
 
 export type Interval = readonly [low: number, high: number];
 
-const risk = 0.05;
 /** At the sizes of logs the bootstrap covers about a percent less than it says, so it is asked for more. */
 const bootstrapRisk = 0.035;
 const resamples = 1_000;

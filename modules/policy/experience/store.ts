@@ -36,14 +36,15 @@ export class DecisionStore {
     this.#statements.progress.run(seq);
   }
 
-  /** @returns false when it is known already */
-  insert({ seq, selected, owner }: Insertion): boolean {
+  /** @returns characters of its text; undefined when it is known already */
+  insert({ seq, selected, owner }: Insertion): number | undefined {
     const { decision_id: id, slot, request, choice } = selected;
     const inserted = this.#statements.insert.run(seq, id, slot, request, owner, choice);
-    if ((inserted as { changes: number }).changes === 0) return false;
-    this.#statements.insertText.run(seq, JSON.stringify(selected));
+    if ((inserted as { changes: number }).changes === 0) return undefined;
+    const text = JSON.stringify(selected);
+    this.#statements.insertText.run(seq, text);
     this.#count++;
-    return true;
+    return text.length;
   }
 
   pending(id: string): { seq: number; slot: string; choice: string } | undefined {
@@ -51,8 +52,9 @@ export class DecisionStore {
     return row && { seq: Number(row.seq), slot: String(row.slot), choice: String(row.choice) };
   }
 
-  join(seq: number, ordinal: number, reward: number, desirable: boolean): void {
-    this.#statements.join.run(ordinal, reward, desirable ? 1 : 0, seq);
+  /** @param desirable undefined: neither good nor bad */
+  join(seq: number, ordinal: number, reward: number, desirable: boolean | undefined): void {
+    this.#statements.join.run(ordinal, reward, desirable === undefined ? null : Number(desirable), seq);
   }
 
   row(id: string): Record<string, unknown> | undefined {
@@ -102,6 +104,7 @@ export class DecisionStore {
   pruneOutcomes(slot: string, through: number): void {
     const oldest = through - experienceWindow - readersLag;
     if (oldest <= 0) return;
+    this.#delete(this.#statements.pruneOutcomes, slot, null, oldest);
     for (const kind of [0, 1]) {
       const last = this.#ordinalOf(slot, kind, through, leastOfAKind + readersLag);
       this.#delete(this.#statements.pruneOutcomes, slot, kind, Math.min(oldest, last - 1));
@@ -128,7 +131,7 @@ function* pages(read: (from: number) => Record<string, unknown>[], after: number
 }
 
 const outcomeText =
-  "SELECT ordinal, reward, selected FROM decisions JOIN texts USING (seq) WHERE slot = ? AND ordinal > ? AND ordinal <= ?";
+  "SELECT ordinal, reward, desirable, selected FROM decisions JOIN texts USING (seq) WHERE slot = ? AND ordinal > ? AND ordinal <= ?";
 
 const prepare = (database: Database) => ({
   progress: database.prepare("UPDATE progress SET seq = ?"),
@@ -148,7 +151,7 @@ const prepare = (database: Database) => ({
   ofAKind: database.prepare(
     "SELECT ordinal FROM decisions WHERE slot = ? AND desirable = ? AND ordinal <= ? ORDER BY ordinal DESC LIMIT 1 OFFSET ?",
   ),
-  pruneOutcomes: database.prepare("DELETE FROM decisions WHERE slot = ? AND ordinal IS NOT NULL AND desirable = ? AND ordinal <= ?"),
+  pruneOutcomes: database.prepare("DELETE FROM decisions WHERE slot = ? AND ordinal IS NOT NULL AND desirable IS ? AND ordinal <= ?"),
   pruneSelections: database.prepare(
     "DELETE FROM decisions WHERE ordinal IS NULL AND seq <= (SELECT seq FROM decisions ORDER BY seq DESC LIMIT 1 OFFSET ?)",
   ),

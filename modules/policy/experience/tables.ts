@@ -20,7 +20,7 @@ const tables = `
   -- A selection; with its outcome, once it has one. The ordinal counts the outcomes of the slot.
   CREATE TABLE decisions (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, slot TEXT NOT NULL, request TEXT NOT NULL, owner TEXT NOT NULL,
-    choice TEXT NOT NULL, ordinal INTEGER, reward REAL, desirable INTEGER
+    choice TEXT NOT NULL, ordinal INTEGER, reward REAL, desirable INTEGER -- 1 good, 0 bad, NULL as usual
   );
   -- The data of its event: apart, since a row is written anew when its outcome comes.
   CREATE TABLE texts (seq INTEGER PRIMARY KEY, selected TEXT NOT NULL);

@@ -1,7 +1,7 @@
 /** From the texts of the ledger to what policies learn from, encoded by any feature spec, whichever it was when they were logged. */
 import { encode } from "../features/encode.ts";
 import type { FeatureSpec } from "../features/spec.ts";
-import type { Experience } from "../policies/policy.ts";
+import type { Experience, Situation } from "../policies/policy.ts";
 import type { Selected } from "../schema.ts";
 import type { OutcomeText } from "./messages.ts";
 
@@ -11,18 +11,54 @@ export interface Logged extends Experience {
   readonly deployment: string;
 }
 
-export function experienceOf(spec: FeatureSpec, { selected: text, reward, ordinal }: OutcomeText): Logged {
+export function experienceOf(spec: FeatureSpec, { selected: text, reward, ordinal, desirable }: OutcomeText): Logged {
   const selected: Selected = JSON.parse(text);
-  const { context, candidates, embeddings, choice, probability, policy, deployment = policy, episode } = selected;
+  const { candidates, choice, probability, policy, deployment = policy, episode } = selected;
+  const ids = candidates.map(({ id }) => id);
   return {
-    situation: encode(spec, context, candidates, embeddings),
-    chosen: candidates.findIndex(({ id }) => id === choice),
+    situation: new StoredSituation(spec, text, ids),
+    chosen: ids.indexOf(choice),
     probability,
     reward,
     ordinal,
     deployment,
+    ...(desirable !== null && { desirable: desirable === 1 }),
     ...(episode && { episode }),
   };
+}
+
+/** As numbers a situation takes a hundred times the memory of its text, so only the one that was used last is kept so. */
+class StoredSituation implements Situation {
+  static #latest: { readonly of: StoredSituation; readonly situation: Situation } | undefined;
+  readonly #spec: FeatureSpec;
+  readonly #text: string;
+  readonly ids: readonly string[];
+
+  constructor(spec: FeatureSpec, text: string, ids: readonly string[]) {
+    this.#spec = spec;
+    this.#text = text;
+    this.ids = ids;
+  }
+
+  get context(): Float32Array {
+    return this.#encoded().context;
+  }
+
+  get candidates(): readonly Float32Array[] {
+    return this.#encoded().candidates;
+  }
+
+  get rows(): readonly Float32Array[] {
+    return this.#encoded().rows;
+  }
+
+  #encoded(): Situation {
+    if (StoredSituation.#latest?.of === this) return StoredSituation.#latest.situation;
+    const { context, candidates, embeddings }: Selected = JSON.parse(this.#text);
+    const situation = encode(this.#spec, context, candidates, embeddings);
+    StoredSituation.#latest = { of: this, situation };
+    return situation;
+  }
 }
 
 /** Whoever chooses seldom knows that it is the last time: the furthest step of an episode is its last, unless one said so. */

@@ -1,5 +1,5 @@
 /** What the learner's worker is asked and answers. Outcomes go to it as the texts that the ledger holds, in small messages. */
-import type { PolicyOptions } from "../policies/policy.ts";
+import type { Origin, PolicyOptions } from "../policies/policy.ts";
 
 /** A selection with its outcome. */
 export interface OutcomeText {
@@ -7,16 +7,14 @@ export interface OutcomeText {
   readonly selected: string;
   readonly reward: number;
   readonly ordinal: number;
+  /** 1 where it was rewarded better than usual until then, 0 where worse. */
+  readonly desirable: 0 | 1 | null;
 }
 
 export interface TrainJob {
   readonly kind: "train";
   readonly policy: string;
   readonly options: PolicyOptions;
-  /** State to go on from; without it the policy begins with nothing. */
-  readonly from?: Uint8Array;
-  /** Outcomes after this one are held out, to measure what was learned. */
-  readonly through: number;
 }
 
 /** Without a state it begins with nothing, and learns from outcome to outcome. */
@@ -48,5 +46,8 @@ export type FromWorker =
 
 export interface TrainResult {
   readonly state: Uint8Array;
+  /** The outcome up to which it learned; later ones were held out. */
+  readonly outcomes: number;
+  readonly origin: Origin;
   readonly report: Readonly<Record<string, number>>;
 }

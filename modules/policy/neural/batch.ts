@@ -18,7 +18,7 @@ export interface SituationTensors {
 
 const excluded = -1e9;
 
-export function situationTensors(tf: Tf, spec: FeatureSpec, situations: readonly Situation[]): SituationTensors {
+export function situationTensors(tf: Tf, spec: FeatureSpec, situations: readonly Omit<Situation, "rows">[]): SituationTensors {
   const most = Math.max(...situations.map(({ ids }) => ids.length));
   const padding = new Float32Array(situations.length * most).fill(excluded);
   for (const [index, { ids }] of situations.entries()) padding.fill(0, index * most, index * most + ids.length);

@@ -1,15 +1,16 @@
 /** KTO's two classes: which outcomes were desirable, batches with as many of each, and the weight of either. */
 import type { Experience } from "../policies/policy.ts";
 
-export interface Judged {
-  readonly experience: Experience;
-  readonly desirable: boolean;
-}
+export type Judged = Experience & { readonly desirable: boolean };
 
-/** Desirable is what was better than the mean of all. Where all were alike, nothing was. */
-export function judged(experiences: readonly Experience[]): Judged[] {
-  const mean = experiences.reduce((sum, { reward }) => sum + reward, 0) / experiences.length;
-  return experiences.map((experience) => ({ experience, desirable: experience.reward > mean }));
+/**
+ * The experiences that teach something: those of either class, and none where the same candidate was chosen each time. There its
+ * good and bad outcomes would tell easy contexts from hard ones, which says nothing for or against the others.
+ */
+export function judgedOf(experiences: readonly Experience[]): Judged[] {
+  const judged = experiences.filter((experience): experience is Judged => experience.desirable !== undefined);
+  const chosen = new Set(judged.map(({ situation, chosen: position }) => situation.ids[position]));
+  return chosen.size > 1 ? judged : [];
 }
 
 /** Half from either class, each with equal odds; undefined where a class is empty. */

@@ -2,7 +2,7 @@ import { chosenTensor, situationTensors } from "./batch.ts";
 import { type ClassWeights, classWeights, type Judged } from "./classes.ts";
 import { differentiate, evaluate, type Slicing } from "./gradients.ts";
 import { divergences, entropies, ktoLoss, logProbabilities, ofChosen } from "./losses.ts";
-import type { Network } from "./network.ts";
+import type { Network, Weights } from "./network.ts";
 import { adam, clipped, norm } from "./optimiser.ts";
 import type { NeuralState } from "./state.ts";
 
@@ -12,8 +12,6 @@ export interface KtoUpdateSettings {
   readonly weights: ClassWeights;
   readonly learningRate: number;
   readonly longestGradient: number;
-  /** Updates until the reference policy becomes what was learned so far. */
-  readonly referenceLife: number;
 }
 
 export interface KtoFigures {
@@ -26,24 +24,37 @@ export interface KtoFigures {
   readonly gradient_norm: number;
 }
 
-/** One step of Adam down KTO's loss on one batch with both classes. */
+const encoded = ({ situation: { context, candidates, ids }, chosen, desirable }: Judged) => ({
+  situation: { context, candidates, ids },
+  chosen,
+  desirable,
+});
+type Drawn = ReturnType<typeof encoded>;
+
+/**
+ * One step of Adam down KTO's loss on one batch with both classes.
+ * @param reference weights of the frozen policy that it is measured against
+ */
 export async function ktoUpdate(
   slicing: Slicing,
   network: Network,
   state: NeuralState,
-  batch: readonly Judged[],
+  reference: Weights,
+  drawn: readonly Judged[],
   settings: KtoUpdateSettings,
 ): Promise<{ state: NeuralState; figures: KtoFigures }> {
   const { tf } = slicing;
-  const { weights, moments, reference = weights } = state;
-  const tensorsOf = (slice: readonly Judged[]) => {
+  const { weights, moments } = state;
+  // Encoded once for all that follows.
+  const batch = drawn.map(encoded);
+  const tensorsOf = (slice: readonly Drawn[]) => {
     const tensors = situationTensors(
       tf,
       slicing.spec,
-      slice.map(({ experience }) => experience.situation),
+      slice.map(({ situation }) => situation),
     );
-    const chosen = slice.map(({ experience }) => experience.chosen);
-    return { ...tensors, chosen: chosenTensor(tf, chosen, tensors.candidates) };
+    const positions = slice.map(({ chosen }) => chosen);
+    return { ...tensors, chosen: chosenTensor(tf, positions, tensors.candidates) };
   };
 
   // z₀ is a constant of the loss and belongs to the whole batch: it is measured before.
@@ -74,9 +85,8 @@ export async function ktoUpdate(
     });
   });
   const next = adam(weights, clipped(gradients, settings.longestGradient), moments, settings.learningRate);
-  const renewed = next.moments.updates % settings.referenceLife === 0;
   return {
-    state: { ...state, ...next, reference: renewed ? next.weights : reference },
+    state: { ...state, ...next },
     figures: { loss, entropy: mean(measured.entropy), kl: referencePoint, gradient_norm: norm(gradients) },
   };
 }

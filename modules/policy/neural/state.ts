@@ -1,6 +1,7 @@
-/** All that a trained policy remembers, and its bytes: format, feature spec, shapes and SHA-256 stand before the numbers. */
+/** All that a trained policy remembers, and its bytes: format, feature spec, architecture, backend, shapes and SHA-256 stand before the numbers. */
 import { CodedError } from "../../../daemon/errors.ts";
 import { packState, unpackState } from "../policies/state.ts";
+import type { Backend } from "./backend.ts";
 import { type Architecture, type Parameter, sizeOf, type Weights } from "./network.ts";
 import type { Moments } from "./optimiser.ts";
 
@@ -8,20 +9,21 @@ export interface NeuralState {
   readonly architecture: Architecture;
   readonly weights: Weights;
   readonly moments: Moments;
-  /** Weights of the frozen reference policy, for those that have one. */
-  readonly reference?: Weights | undefined;
+  /** What computed its last update. */
+  readonly backend?: Backend["name"] | undefined;
 }
 
 interface Header {
   readonly architecture: Architecture;
+  readonly backend?: Backend["name"] | undefined;
   readonly updates: number;
   readonly shapes: readonly (readonly number[])[];
 }
 
 export function saveState(policy: string, spec: string, parameters: readonly Parameter[], state: NeuralState): Uint8Array {
-  const { architecture, weights, moments, reference = [] } = state;
-  const header: Header = { architecture, updates: moments.updates, shapes: parameters.map(({ shape }) => shape) };
-  const vectors = [...weights, ...moments.first, ...moments.second, ...reference];
+  const { architecture, backend, weights, moments } = state;
+  const header: Header = { architecture, backend, updates: moments.updates, shapes: parameters.map(({ shape }) => shape) };
+  const vectors = [...weights, ...moments.first, ...moments.second];
   return packState(
     policy,
     spec,
@@ -42,17 +44,18 @@ export function loadState(
 ): NeuralState {
   const { header, vectors } = unpackState<Header>(bytes, policy, spec);
   const parameters = parametersOf(header.architecture);
-  const groups = vectors.length / parameters.length;
+  const groups = 3;
   const fits = vectors.every(({ length }, index) => length === sizeOf(parameters[index % parameters.length]?.shape ?? []));
-  if (!fits || (groups !== 3 && groups !== 4)) {
+  if (!fits || vectors.length !== groups * parameters.length) {
     throw new CodedError("POLICY_STATE_INVALID", "The state is of another shape.", { policy, spec });
   }
-  const [weights = [], first = [], second = [], reference] = Array.from({ length: groups }, (_, group) =>
+  const [weights = [], first = [], second = []] = Array.from({ length: groups }, (_, group) =>
     vectors.slice(group * parameters.length, (group + 1) * parameters.length).map((vector) => Float32Array.from(vector)),
   );
   // Finite as doubles, too large as what they become.
-  if ([weights, first, second, reference ?? []].flat().some((vector) => vector.some((value) => !Number.isFinite(value)))) {
+  if ([weights, first, second].flat().some((vector) => vector.some((value) => !Number.isFinite(value)))) {
     throw new CodedError("POLICY_STATE_INVALID", "The state is not made of finite numbers", { policy, spec });
   }
-  return { architecture: header.architecture, weights, moments: { updates: header.updates, first, second }, reference };
+  const { architecture, backend, updates } = header;
+  return { architecture, backend, weights, moments: { updates, first, second } };
 }

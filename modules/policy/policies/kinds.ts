@@ -13,7 +13,4 @@ export const onlineKinds: Readonly<Record<string, PolicyKind>> = { uniform, best
 
 export const kinds: Readonly<Record<string, PolicyKind>> = { ...onlineKinds, kto, reinforce };
 
-/** They learn only from what they chose themselves, so a training goes on from the last checkpoint, which chose it. */
-export const onPolicy: readonly string[] = ["reinforce"];
-
 export const unknownPolicy = (policy: string): CodedError => new CodedError("POLICY_UNKNOWN", `There is no policy ${policy}.`, { policy });

@@ -1,17 +1,16 @@
 import { seededRandom } from "../chance.ts";
 import { loadBackend } from "../neural/backend.ts";
-import { balancedBatch, judged } from "../neural/classes.ts";
+import { balancedBatch, judgedOf } from "../neural/classes.ts";
 import { checkExperiences } from "../neural/experiences.ts";
 import { sliceSize } from "../neural/gradients.ts";
 import { type KtoFigures, type KtoUpdateSettings, ktoUpdate } from "../neural/kto-update.ts";
-import { type Architecture, initialWeights, networkOf, smallNetwork } from "../neural/network.ts";
+import { initialWeights, networkOf, smallNetwork } from "../neural/network.ts";
 import { noMoments } from "../neural/optimiser.ts";
 import { neuralPolicy } from "../neural/policy.ts";
 import { loadState, type NeuralState } from "../neural/state.ts";
 import type { PolicyKind, PolicyOptions } from "./policy.ts";
 
 export interface KtoSettings extends KtoUpdateSettings {
-  readonly architecture: Architecture;
   /** Updates of one training. */
   readonly updates: number;
   /** Choices of one update, half of either class. */
@@ -21,21 +20,19 @@ export interface KtoSettings extends KtoUpdateSettings {
 }
 
 const usual: KtoSettings = {
-  architecture: smallNetwork,
   beta: 0.1,
   weights: { desirable: 1, undesirable: 1 },
   learningRate: 1e-3,
   longestGradient: 1,
-  referenceLife: 1000,
-  updates: 100,
+  updates: 300,
   batch: 64,
   exploration: 0.01,
 };
 
 /**
  * KTO (Ethayarajh et al. 2024, arXiv 2402.01306): learns from logged choices of any policy, told only which outcomes were
- * desirable. It goes on from what it learned before, over again from the same experiences, against a reference policy that
- * stays as it is for a number of updates.
+ * desirable. The reference is the policy that a training begins with, and stays for all of it: one that has learned nothing
+ * gives equal odds.
  *
  * The report has the means over the updates of `loss`, `entropy` (nats), `kl` to the reference (nats), `gradient_norm` (before
  * clipping); `updates` (0 where a class is empty), `desirable` and `undesirable` (how many experiences), `effective_batch` (different
@@ -47,34 +44,35 @@ export function ktoWith(changes: Partial<KtoSettings>): PolicyKind {
     const { parameters } = networkOf(state.architecture, options.spec);
     return neuralPolicy({ name: "kto", parameters, exploration: settings.exploration }, state, options);
   };
-  const untrained = ({ spec, seed }: PolicyOptions): NeuralState => {
-    const { parameters } = networkOf(settings.architecture, spec);
-    const weights = initialWeights(parameters, seed);
-    return { architecture: settings.architecture, weights, moments: noMoments(parameters), reference: weights };
+  const untrained = ({ spec, seed, network = smallNetwork }: PolicyOptions): NeuralState => {
+    const { parameters } = networkOf(network, spec);
+    return { architecture: network, weights: initialWeights(parameters, seed), moments: noMoments(parameters) };
   };
   const read = (bytes: Uint8Array, { spec }: PolicyOptions) =>
     loadState(bytes, "kto", spec.version, (architecture) => networkOf(architecture, spec).parameters);
 
   return {
     name: "kto",
+    needs: "choices of different candidates, outcomes that were better than usual, and others that were worse",
     create: (options) => serve(untrained(options), options),
     load: (bytes, options) => serve(read(bytes, options), options),
     async train(experiences, { from, signal, ...options }) {
       checkExperiences(experiences);
       let state = from === undefined ? untrained(options) : read(from, options);
-      const all = judged(experiences);
+      const { weights: reference } = state;
+      const all = judgedOf(experiences);
       // Another sequence in each training, the same when it is repeated.
       const random = seededRandom(options.seed + Math.imul(state.moments.updates, 0x9e3779b9));
       const network = networkOf(state.architecture, options.spec);
-      const { tf } = await loadBackend();
+      const { tf, name: backend } = await loadBackend();
       const slicing = { tf, spec: options.spec, parameters: network.parameters, size: sliceSize(state.architecture), signal };
       const sums = { loss: 0, entropy: 0, kl: 0, gradient_norm: 0, effective_batch: 0 };
       let updates = 0;
       for (; updates < settings.updates; updates++) {
         const batch = balancedBatch(all, settings.batch, random);
         if (batch === undefined) break;
-        const { state: next, figures } = await ktoUpdate(slicing, network, state, batch, settings);
-        state = next;
+        const { state: next, figures } = await ktoUpdate(slicing, network, state, reference, batch, settings);
+        state = { ...next, backend };
         for (const name of Object.keys(figures) as (keyof KtoFigures)[]) sums[name] += figures[name];
         sums.effective_batch += new Set(batch).size;
       }
@@ -82,6 +80,7 @@ export function ktoWith(changes: Partial<KtoSettings>): PolicyKind {
       const desirable = all.filter((each) => each.desirable).length;
       return {
         policy: serve(state, options),
+        origin: { network: state.architecture, backend },
         report: { ...Object.fromEntries(means), updates, desirable, undesirable: all.length - desirable },
       };
     },

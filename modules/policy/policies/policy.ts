@@ -5,6 +5,8 @@
  * Choosing is not its work: the module draws, so that the odds it logs are those that it drew from.
  */
 import type { FeatureSpec } from "../features/spec.ts";
+import type { Backend } from "../neural/backend.ts";
+import type { Architecture } from "../neural/network.ts";
 
 /** One of the things to choose from, as it was asked. */
 export interface Candidate {
@@ -41,6 +43,8 @@ export interface Experience {
   readonly probability: number;
   /** In [-1, 1], after clipping. */
   readonly reward: number;
+  /** Whether it turned out better than usual, or worse; absent where it did neither. */
+  readonly desirable?: boolean | undefined;
   /** For choices that follow one another towards one end. */
   readonly episode?: { readonly id: string; readonly step: number; readonly last: boolean };
 }
@@ -61,6 +65,8 @@ export interface Policy {
 export interface PolicyOptions {
   readonly spec: FeatureSpec;
   readonly seed: number;
+  /** Of a policy that is a network, when it begins anew; a saved one stays what it is. Default: a small perceptron. */
+  readonly network?: Architecture;
 }
 
 export interface PolicyKind {
@@ -71,6 +77,8 @@ export interface PolicyKind {
   load(bytes: Uint8Array, options: PolicyOptions): Policy;
   /** A policy that has learned from these experiences too; absent for those that learn by observe(). */
   train?(experiences: readonly Experience[], options: TrainOptions): Promise<Trained>;
+  /** What there has to be to train on. */
+  readonly needs?: string;
 }
 
 export interface TrainOptions extends PolicyOptions {
@@ -79,8 +87,15 @@ export interface TrainOptions extends PolicyOptions {
   readonly signal?: AbortSignal;
 }
 
+/** By what a policy was trained: the same experiences give the same bits where this is the same. */
+export interface Origin {
+  readonly network: Architecture;
+  readonly backend: Backend["name"];
+}
+
 export interface Trained {
   readonly policy: Policy;
-  /** Figures of the training: loss, entropy, KL and the like, by name. */
+  readonly origin: Origin;
+  /** Figures of the training: `updates`, which is 0 where there was nothing to learn from, loss, entropy, KL and the like, by name. */
   readonly report: Readonly<Record<string, number>>;
 }

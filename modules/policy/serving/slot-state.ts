@@ -10,6 +10,7 @@
  * 4. Every comparison has its number, so that no selection counts in another one.
  */
 import { defaultSpec, type FeatureSpec } from "../features/spec.ts";
+import type { Architecture } from "../neural/network.ts";
 import type { RewardDefinition } from "../reward.ts";
 import type { OutcomeSource } from "../schema.ts";
 
@@ -27,6 +28,9 @@ export interface Checkpoint {
   /** The outcome of the slot up to which it learned. */
   readonly outcomes: number;
   readonly feature_spec: string;
+  /** What it is, and what computed it; unknown of older ones. */
+  readonly network?: Architecture;
+  readonly backend?: string;
   readonly seed: number;
   readonly trained_at: string;
   readonly report: Readonly<Record<string, number>>;
@@ -51,6 +55,8 @@ export interface SlotState {
   readonly frozen: boolean;
   /** How its contexts and candidates become numbers. */
   readonly features: FeatureSpec;
+  /** What its networks are like when they are trained; without it they are small perceptrons. */
+  readonly network?: Architecture;
   /** Newest first. */
   readonly checkpoints: readonly Checkpoint[];
   readonly reward?: RewardDefinition;
@@ -80,12 +86,13 @@ const mostJudged = 50;
 export const keptCheckpoints = 10;
 
 /** A slot of which nothing is known yet. @param policy one that needs no proof */
-export const newSlot = (policy: string, learn: readonly string[], features = defaultSpec): SlotState => ({
+export const newSlot = (policy: string, learn: readonly string[], features = defaultSpec, network?: Architecture): SlotState => ({
   serving: { policy },
   before: [],
   refused: [],
   frozen: false,
   features,
+  ...(network && { network }),
   checkpoints: [],
   learn,
   learned: 0,

@@ -8,9 +8,6 @@ import type { Problem } from "../problem.ts";
 
 const topics = ["numbers", "code", "text", "pictures"] as const;
 const logged = 1_000;
-/** Of 100 updates each. */
-const trainings = 4;
-
 /** Odds of success: each candidate is good at one topic. */
 const success = (topic: number, candidate: number): number => (topic === candidate ? 0.8 : 0.4);
 
@@ -23,15 +20,10 @@ const situationOf = (topic: number): Situation =>
 
 const twoArms = encode(defaultSpec, {}, [{ id: "always good" }, { id: "always bad" }]);
 
-async function learn(experiences: readonly Experience[], seed: number, rounds: number) {
-  const options = { spec: defaultSpec, seed };
-  let policy = kto.create(options);
-  for (let round = 0; round < rounds; round++) {
-    const trained = await kto.train?.(experiences, { ...options, from: policy.save() });
-    if (trained === undefined) throw new Error("kto is trained");
-    policy = trained.policy;
-  }
-  return policy;
+async function learn(experiences: readonly Experience[], seed: number) {
+  const trained = await kto.train?.(experiences, { spec: defaultSpec, seed });
+  if (trained === undefined) throw new Error("kto is trained");
+  return trained.policy;
 }
 
 export const ktoFromLog: Problem = {
@@ -45,16 +37,16 @@ export const ktoFromLog: Problem = {
     const random = seededRandom(seed);
     const arms = Array.from({ length: 100 }, (_, index): Experience => {
       const chosen = index % 2;
-      return { situation: twoArms, chosen, probability: 0.5, reward: chosen === 0 ? 1 : 0 };
+      return { situation: twoArms, chosen, probability: 0.5, reward: 1 - chosen, desirable: chosen === 0 };
     });
     const choices = Array.from({ length: logged }, (): Experience => {
       const topic = Math.floor(random() * topics.length);
       const chosen = Math.floor(random() * topics.length);
-      const reward = random() < success(topic, chosen) ? 1 : 0;
-      return { situation: situationOf(topic), chosen, probability: 1 / topics.length, reward };
+      const desirable = random() < success(topic, chosen);
+      return { situation: situationOf(topic), chosen, probability: 1 / topics.length, reward: desirable ? 1 : 0, desirable };
     });
-    const onArms = await learn(arms, seed, 3);
-    const onTopics = await learn(choices, seed, trainings);
+    const onArms = await learn(arms, seed);
+    const onTopics = await learn(choices, seed);
     const rate = topics.map((_, topic) =>
       onTopics.odds(situationOf(topic)).probabilities.reduce((sum, odds, candidate) => sum + odds * success(topic, candidate), 0),
     );
