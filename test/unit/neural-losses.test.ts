@@ -193,15 +193,18 @@ describe("REINFORCE", () => {
     const advantages = [0.8, -1.3, 0.5];
     const returns = [0.9, -0.2, 0.4];
     const values = [0.1, 0.3, -0.5];
+    const weights = [1, 0.2, 3];
+    const weighted = (numbers: readonly number[]) => mean(numbers.map((number, index) => (weights[index] as number) * number));
     const entropyBonus = 0.01;
     const plain = (rows: readonly (readonly number[])[]) => {
       const logs = allLogs(rows);
-      const policy = -mean(at(logs).map((log, index) => log * (advantages[index] as number)));
+      const policy = -weighted(at(logs).map((log, index) => log * (advantages[index] as number)));
       const entropy = mean(logs.map((row) => -row.reduce((sum, log) => sum + Math.exp(log) * log, 0)));
-      return policy - entropyBonus * entropy + mean(values.map((value, index) => (value - (returns[index] as number)) ** 2));
+      return policy - entropyBonus * entropy + weighted(values.map((value, index) => (value - (returns[index] as number)) ** 2));
     };
     const targets = () => ({
       chosen: chosenTensor(tf, chosen, candidates),
+      weights: tf.tensor1d(weights),
       advantages: tf.tensor1d(advantages),
       returns: tf.tensor1d(returns),
       entropyBonus,
@@ -214,7 +217,7 @@ describe("REINFORCE", () => {
     )(tf.tensor1d(values));
     close(
       ofValues.dataSync(),
-      values.map((value, index) => (2 * (value - (returns[index] as number))) / values.length),
+      values.map((value, index) => (2 * (weights[index] as number) * (value - (returns[index] as number))) / values.length),
     );
   });
 
@@ -234,7 +237,8 @@ describe("REINFORCE", () => {
       }
       return sum;
     });
-    const { advantages, returns } = generalisedAdvantages(rewards, values, ends, discount, trace);
+    const ratios = ends.map(() => 1);
+    const { advantages, returns } = generalisedAdvantages({ rewards, values, ends, ratios }, discount, trace);
     close(advantages, expected, 1e-12);
     close(
       returns,
@@ -244,14 +248,22 @@ describe("REINFORCE", () => {
   });
 
   it("with λ 1 and no baseline has the discounted return as its advantage", () => {
-    const { advantages } = generalisedAdvantages([0, 0, 1], [0, 0, 0], [false, false, true], 0.5, 1);
-    close(advantages, [0.25, 0.5, 1], 1e-12);
+    const laid = { rewards: [0, 0, 1], values: [0, 0, 0], ends: [false, false, true], ratios: [1, 1, 1] };
+    close(generalisedAdvantages(laid, 0.5, 1).advantages, [0.25, 0.5, 1], 1e-12);
   });
 
-  it("normalises advantages, and does not stretch noise", () => {
-    const scaled = normalised(Float64Array.of(1, 2, 3, 6));
+  it("counts what came later by how likely it is under the policy, and no more than once", () => {
+    const laid = { rewards: [0, 0, 1], values: [0, 0, 0], ends: [false, false, true], ratios: [9, 0.2, 4] };
+    close(generalisedAdvantages(laid, 1, 1).advantages, [0.2, 1, 1], 1e-12);
+  });
+
+  it("normalises advantages by their weights, and does not stretch noise", () => {
+    const alike = [1, 1, 1, 1];
+    const scaled = normalised(Float64Array.of(1, 2, 3, 6), alike);
     close([mean([...scaled]), mean([...scaled].map((value) => value ** 2))], [0, 1], 1e-12);
-    close(normalised(Float64Array.of(0.5, 0.5, 0.5)), [0, 0, 0], 1e-12);
-    assert.ok(Math.max(...normalised(Float64Array.of(0, 1e-6, 0))) < 1e-3);
+    close(normalised(Float64Array.of(1, 1, 3, 9), [0.5, 0.5, 1, 0]).slice(0, 3), [-1, -1, 1], 1e-12);
+    close(normalised(Float64Array.of(0.5, 0.5, 0.5), [1, 1, 1]), [0, 0, 0], 1e-12);
+    close(normalised(Float64Array.of(1, 2), [0, 0]), [0, 0], 1e-12);
+    assert.ok(Math.max(...normalised(Float64Array.of(0, 1e-6, 0), [1, 1, 1])) < 1e-3);
   });
 });

@@ -1,11 +1,11 @@
 /** Figures beside the value of a policy, from the same outcomes and the same reward model. */
 import { meanOf, varianceOf } from "./intervals.ts";
-import type { Judged } from "./off-policy.ts";
+import { type Expected, type OddsOf, robustReturn, weightsOf } from "./trajectory-value.ts";
 
 export interface Figures {
   /**
-   * How far the rewards that the reward model expected, from other outcomes alone, are from those that came: the expected
-   * calibration error over ten bins with as many outcomes each, in the unit of the reward.
+   * How far what the reward model expected of the choices to the end of their trajectories, from others alone, is from what came:
+   * the expected calibration error over ten bins with as many outcomes each, in the unit of the reward.
    */
   readonly reward_calibration_error: number;
   /**
@@ -15,49 +15,58 @@ export interface Figures {
   readonly regret?: number;
 }
 
-/** What one outcome says about a policy. */
-export interface Estimated {
-  readonly outcome: Judged;
-  /** Reward that the model expects of each candidate. */
-  readonly expected: readonly number[];
-  /** Doubly robust value of the policy. */
-  readonly value: number;
-}
-
 const bins = 10;
-/** Outcomes that those of a candidate have to be worth: (Σw)² / Σw². Fewer are luck. */
+/** Trajectories that those of a fixed choice have to be worth: (Σw)² / Σw². Fewer are luck. */
 const leastEffective = 30;
 /** Standard errors, for a lower bound of 97.5 %. */
 const doubt = 1.96;
 
-/** @param clip greatest weight that counts */
-export function figuresOf(estimated: readonly Estimated[], clip: number): Figures {
-  const regret = regretOf(estimated, clip);
-  return { reward_calibration_error: calibrationError(estimated), ...(regret !== undefined && { regret }) };
+/**
+ * @param values doubly robust, of the policy
+ * @param clip greatest weight that counts
+ */
+export function figuresOf(trajectories: readonly Expected[], values: Float64Array, clip: number): Figures {
+  const regret = regretOf(trajectories, values, clip);
+  return { reward_calibration_error: calibrationError(trajectories), ...(regret !== undefined && { regret }) };
 }
 
-function calibrationError(estimated: readonly Estimated[]): number {
-  const pairs = estimated
-    .map(({ outcome: { chosen, reward }, expected }) => ({ expected: expected[chosen] as number, reward }))
-    .toSorted((left, right) => left.expected - right.expected);
+function calibrationError(trajectories: readonly Expected[]): number {
+  const pairs = trajectories.flatMap(pairsOf).toSorted((left, right) => left.expected - right.expected);
   const sums = new Float64Array(bins);
-  for (const [rank, { expected, reward }] of pairs.entries()) {
+  for (const [rank, { expected, came }] of pairs.entries()) {
     const bin = Math.floor((bins * rank) / pairs.length);
-    sums[bin] = (sums[bin] as number) + expected - reward;
+    sums[bin] = (sums[bin] as number) + expected - came;
   }
   return sums.reduce((sum, difference) => sum + Math.abs(difference), 0) / pairs.length;
 }
 
-/** The best by its lower bound, so that of many candidates not the luckiest is taken. */
-function regretOf(estimated: readonly Estimated[], clip: number): number | undefined {
-  let best: { readonly bound: number; readonly regret: number } | undefined;
-  for (const id of wellKnown(estimated, clip)) {
-    const gains = estimated.map(({ outcome: { situation, chosen, probability, reward }, expected, value }) => {
-      const position = situation.ids.indexOf(id);
-      if (position < 0) return 0;
-      const q = expected[position] as number;
-      return q + (chosen === position ? Math.min(clip, 1 / probability) * (reward - q) : 0) - value;
+/** What was expected from each step to the end, and what came. */
+function pairsOf({ steps, returns }: Expected): { expected: number; came: number }[] {
+  let came = 0;
+  return steps
+    .map(({ chosen, reward }, index) => ({ expected: returns[index]?.[chosen] as number, reward }))
+    .reverse()
+    .map(({ expected, reward }) => {
+      came += reward;
+      return { expected, came };
     });
+}
+
+/** The best by its lower bound, so that of many candidates not the luckiest is taken. */
+function regretOf(trajectories: readonly Expected[], values: Float64Array, clip: number): number | undefined {
+  let best: { readonly bound: number; readonly regret: number } | undefined;
+  const chosen = Map.groupBy(
+    trajectories.flatMap(({ steps }) => steps),
+    (step) => step.situation.ids[step.chosen] as string,
+  );
+  for (const [id, steps] of chosen) {
+    if (steps.length < leastEffective) continue;
+    const fixed = always(id);
+    const weights = trajectories.map(({ steps }) =>
+      steps.some(({ situation }) => situation.ids.includes(id)) ? Math.min(clip, weightsOf(steps, fixed).at(-1) as number) : 0,
+    );
+    if (!(effective(weights) >= leastEffective)) continue;
+    const gains = trajectories.map((one, index) => robustReturn(one, fixed, clip) - (values[index] as number));
     const regret = meanOf(gains);
     const bound = regret - doubt * Math.sqrt(varianceOf(gains) / gains.length);
     if (best === undefined || bound > best.bound) best = { bound, regret };
@@ -65,13 +74,12 @@ function regretOf(estimated: readonly Estimated[], clip: number): number | undef
   return best?.regret;
 }
 
-function wellKnown(estimated: readonly Estimated[], clip: number): string[] {
-  const sums = new Map<string, { weight: number; square: number }>();
-  for (const { outcome } of estimated) {
-    const id = outcome.situation.ids[outcome.chosen] as string;
-    const weight = Math.min(clip, 1 / outcome.probability);
-    const { weight: total, square } = sums.get(id) ?? { weight: 0, square: 0 };
-    sums.set(id, { weight: total + weight, square: square + weight * weight });
-  }
-  return [...sums].filter(([, { weight, square }]) => weight ** 2 / square >= leastEffective).map(([id]) => id);
+const always =
+  (id: string): OddsOf =>
+  ({ situation, odds }) =>
+    situation.ids.includes(id) ? situation.ids.map((each) => (each === id ? 1 : 0)) : odds;
+
+function effective(weights: readonly number[]): number {
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return sum === 0 ? 0 : sum ** 2 / weights.reduce((total, weight) => total + weight * weight, 0);
 }

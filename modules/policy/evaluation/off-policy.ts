@@ -1,13 +1,15 @@
 /**
- * What a policy would have earned on choices that others made (FORMULAS: IPS, SNIPS, DR; Dudík et al. 2011, arXiv 1103.4601).
- * Weights beyond `clip` are clipped, and the report says how many were: where they are, IPS and SNIPS lean towards what was
+ * What a policy would have earned where others chose (FORMULAS: IPS, SNIPS, DR; Dudík et al. 2011, arXiv 1103.4601), trajectory by
+ * trajectory: an episode, or a choice without one. Weights beyond `clip` are clipped, and the report says how many were: where they are, IPS and SNIPS lean towards what was
  * logged, and DR towards its reward model.
  */
 import type { FeatureSpec } from "../features/spec.ts";
 import type { Experience } from "../policies/policy.ts";
+import { trajectoriesOf } from "../trajectories.ts";
 import { type Figures, figuresOf } from "./figures.ts";
 import { bootstrapInterval, type Interval, meanOf } from "./intervals.ts";
 import { crossFitted } from "./reward-model.ts";
+import { type OddsOf, returnOf, robustReturn, weightedReturn, weightsOf } from "./trajectory-value.ts";
 
 /** A logged choice, and what odds two policies would have given to its candidates. */
 export interface Judged extends Experience {
@@ -18,7 +20,7 @@ export interface Judged extends Experience {
 }
 
 export interface Estimate {
-  /** Expected reward of a choice. */
+  /** Expected sum of the rewards of a trajectory. */
   readonly value: number;
   /** 95 %, by bootstrap-t. */
   readonly interval: Interval;
@@ -26,9 +28,11 @@ export interface Estimate {
 
 export interface Evaluation extends Figures {
   readonly outcomes: number;
-  /** How many outcomes from the judged policy itself these are worth: (Σw)² / Σw². */
+  /** Episodes, and choices without one, that these are of. */
+  readonly trajectories: number;
+  /** How many trajectories of the judged policy itself these are worth: (Σw)² / Σw². */
   readonly effective_sample_size: number;
-  /** Greatest weight that counts, and the share of outcomes whose weight was beyond. */
+  /** Greatest weight that counts, and the share of trajectories whose weight was beyond. */
   readonly clip: number;
   readonly clipped: number;
   /** Of the judged policy, by each estimator. */
@@ -37,7 +41,7 @@ export interface Evaluation extends Figures {
   readonly dr: Estimate;
   /** Of the serving policy, by DR on the same outcomes. */
   readonly serving: Estimate;
-  /** What the judged policy earns more than the serving one: DR of both, outcome by outcome. */
+  /** What the judged policy earns more than the serving one: DR of both, trajectory by trajectory. */
   readonly gain: Estimate;
 }
 
@@ -48,39 +52,35 @@ export interface EvaluationOptions {
   readonly clip?: number;
 }
 
-/** @param judged at least 2, none of which the judged policy learned from */
+/** @param judged at least 2 whole trajectories, of which the judged policy learned nothing; what is of no whole one does not count */
 export function evaluateOffPolicy(judged: readonly Judged[], { spec, seed, clip = 20 }: EvaluationOptions): Evaluation {
-  const expected = crossFitted(judged, spec);
-  const valuesOf = (value: (outcome: Judged, index: number) => number) => Float64Array.from(judged, value);
+  const { complete } = trajectoriesOf(judged);
+  const returns = crossFitted(complete, spec);
+  const expected = complete.map((steps, index) => ({ steps, returns: returns[index] as readonly (readonly number[])[] }));
   const estimate = (values: Float64Array): Estimate => ({ value: meanOf(values), interval: bootstrapInterval(values, seed) });
-  const weigh = ({ chosen, probability }: Judged, odds: readonly number[]) => (odds[chosen] as number) / probability;
-  const robust = (outcome: Judged, index: number, odds: readonly number[]) => {
-    const q = expected[index] as readonly number[];
-    const model = odds.reduce((sum, probability, position) => sum + probability * (q[position] as number), 0);
-    return model + Math.min(clip, weigh(outcome, odds)) * (outcome.reward - (q[outcome.chosen] as number));
-  };
+  const own: OddsOf = ({ odds }) => odds;
+  const robust = (oddsOf: OddsOf) => Float64Array.from(expected, (one) => robustReturn(one, oddsOf, clip));
 
-  const weights = valuesOf((outcome) => Math.min(clip, weigh(outcome, outcome.odds)));
+  const unclipped = Float64Array.from(complete, (steps) => weightsOf(steps, own).at(-1) as number);
+  const weights = unclipped.map((weight) => Math.min(clip, weight));
   const mean = meanOf(weights);
-  const weighted = valuesOf(({ reward }, index) => (weights[index] as number) * reward);
-  const snips = mean === 0 ? 0 : meanOf(weighted) / mean;
-  const dr = valuesOf((outcome, index) => robust(outcome, index, outcome.odds));
-  const serving = valuesOf((outcome, index) => robust(outcome, index, outcome.serving));
+  const snips = mean === 0 ? 0 : meanOf(Float64Array.from(complete, (steps, index) => (weights[index] as number) * returnOf(steps))) / mean;
+  const influence = (value: number, weight: number) => (mean === 0 ? 0 : snips + (weight * (value - snips)) / mean);
+  const dr = robust(own);
+  const serving = robust((step) => step.serving);
   const squares = weights.reduce((sum, weight) => sum + weight * weight, 0);
   return {
-    outcomes: judged.length,
+    outcomes: complete.reduce((sum, { length }) => sum + length, 0),
+    trajectories: complete.length,
     effective_sample_size: squares === 0 ? 0 : weights.reduce((sum, weight) => sum + weight, 0) ** 2 / squares,
     clip,
-    clipped: meanOf(valuesOf((outcome) => (weigh(outcome, outcome.odds) > clip ? 1 : 0))),
-    ips: estimate(weighted),
+    clipped: meanOf(unclipped.map((weight) => (weight > clip ? 1 : 0))),
+    ips: estimate(Float64Array.from(complete, (steps) => weightedReturn(steps, own, clip))),
     // To first order a ratio is a mean of its influences.
-    snips: estimate(valuesOf(({ reward }, index) => (mean === 0 ? 0 : snips + ((weights[index] as number) * (reward - snips)) / mean))),
+    snips: estimate(Float64Array.from(complete, (steps, index) => influence(returnOf(steps), weights[index] as number))),
     dr: estimate(dr),
     serving: estimate(serving),
     gain: estimate(dr.map((value, index) => value - (serving[index] as number))),
-    ...figuresOf(
-      judged.map((outcome, index) => ({ outcome, expected: expected[index] as readonly number[], value: dr[index] as number })),
-      clip,
-    ),
+    ...figuresOf(expected, dr, clip),
   };
 }

@@ -1,21 +1,26 @@
-/** What a reward would have been, as a regularised linear model expects: one that never saw the outcome in question. */
+/** What would have come of a choice up to the end, as a regularised linear model expects: one that never saw the trajectory in question. */
 import type { FeatureSpec } from "../features/spec.ts";
 import { createModel, learn, predict } from "../linear/model.ts";
-import type { Experience } from "../policies/policy.ts";
+import type { Trajectory } from "../trajectories.ts";
 
 const folds = 5;
 
-/** Expected reward of each candidate of each experience, by a model of the experiences in the other folds. */
-export function crossFitted(experiences: readonly Experience[], spec: FeatureSpec): readonly (readonly number[])[] {
-  const expected: (readonly number[])[] = new Array(experiences.length);
+/** Expected sum of rewards from each step on, of each candidate: [trajectory][step][candidate], by a model of the other folds. */
+export function crossFitted(trajectories: readonly Trajectory[], spec: FeatureSpec): readonly (readonly (readonly number[])[])[] {
+  const expected: (readonly (readonly number[])[])[] = new Array(trajectories.length);
   for (let fold = 0; fold < folds; fold++) {
     const model = createModel(spec);
-    experiences.forEach(({ situation: { rows, ids }, chosen, reward }, index) => {
-      if (index % folds !== fold) learn(model, rows[chosen] as Float32Array, ids[chosen] as string, reward);
-    });
-    for (let index = fold; index < experiences.length; index += folds) {
-      const { situation } = experiences[index] as Experience;
-      expected[index] = predict(model, situation).map(({ mean }) => mean);
+    for (const [index, trajectory] of trajectories.entries()) if (index % folds !== fold) learnReturns(trajectory);
+    for (let index = fold; index < trajectories.length; index += folds) {
+      expected[index] = (trajectories[index] as Trajectory).map(({ situation }) => predict(model, situation).map(({ mean }) => mean));
+    }
+
+    function learnReturns(trajectory: Trajectory): void {
+      let rest = trajectory.reduce((sum, { reward }) => sum + reward, 0);
+      for (const { situation, chosen, reward } of trajectory) {
+        learn(model, situation.rows[chosen] as Float32Array, situation.ids[chosen] as string, rest);
+        rest -= reward;
+      }
     }
   }
   return expected;

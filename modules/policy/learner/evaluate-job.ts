@@ -3,6 +3,7 @@ import { type Evaluation as Estimates, evaluateOffPolicy, type Judged } from "..
 import { decidePromotion, type PromotionDecision } from "../evaluation/promotion.ts";
 import { kinds, unknownPolicy } from "../policies/kinds.ts";
 import type { Policy, PolicyOptions } from "../policies/policy.ts";
+import { trajectoriesOf } from "../trajectories.ts";
 import type { Logged } from "./experience.ts";
 import type { EvaluateJob, PolicyState } from "./messages.ts";
 
@@ -12,6 +13,7 @@ export interface Evaluation extends Partial<Estimates> {
 }
 
 const tooFew: Evaluation["decision"] = { promote: false, reason: "not enough data" };
+/** Trajectories. */
 const leastEstimated = 20;
 
 /**
@@ -28,8 +30,9 @@ export function evaluateJob({ policy, serving, options, after }: EvaluateJob, ou
     }
     for (const one of contenders) one.observe?.(logged);
   }
-  if (judged.length < leastEstimated) return { outcomes: judged.length, decision: tooFew };
-  const estimates = evaluateOffPolicy(judged, options);
+  const { complete } = trajectoriesOf(judged);
+  if (complete.length < leastEstimated) return { outcomes: judged.length, decision: tooFew };
+  const estimates = evaluateOffPolicy(complete.flat(), options);
   return { ...estimates, decision: decidePromotion(estimates) };
 }
 

@@ -42,6 +42,8 @@ export function ktoLoss(tf: Tf, logs: TensorFlow.Tensor2D, targets: KtoTargets):
 export interface PolicyGradientTargets {
   /** 1 at the chosen candidate: [B, K]. */
   readonly chosen: TensorFlow.Tensor2D;
+  /** Of the decisions, constants: [B]. */
+  readonly weights: TensorFlow.Tensor1D;
   /** A: [B]. */
   readonly advantages: TensorFlow.Tensor1D;
   /** What V should have been: [B]. */
@@ -51,7 +53,8 @@ export interface PolicyGradientTargets {
 }
 
 /**
- * REINFORCE with a baseline (Williams 1992) and an entropy bonus, plus the squared error of the baseline.
+ * REINFORCE with a baseline (Williams 1992) and an entropy bonus, plus the squared error of the baseline. Each decision counts by its
+ * weight: with ρ, the mean over what another policy drew is that over what the policy would draw.
  *
  * @param values V of each situation: [B]
  */
@@ -59,10 +62,10 @@ export function policyGradientLoss(
   tf: Tf,
   logs: TensorFlow.Tensor2D,
   values: TensorFlow.Tensor1D,
-  { chosen, advantages, returns, entropyBonus }: PolicyGradientTargets,
+  { chosen, weights, advantages, returns, entropyBonus }: PolicyGradientTargets,
 ): TensorFlow.Scalar {
-  const policy = tf.neg(tf.mean(tf.mul(ofChosen(tf, logs, chosen), advantages)));
+  const policy = tf.neg(tf.mean(tf.mul(weights, tf.mul(ofChosen(tf, logs, chosen), advantages))));
   const entropy = tf.mul(entropyBonus, tf.mean(entropies(tf, logs)));
-  const baseline = tf.mean(tf.square(tf.sub(values, returns)));
+  const baseline = tf.mean(tf.mul(weights, tf.square(tf.sub(values, returns))));
   return tf.add(tf.sub(policy, entropy), baseline);
 }

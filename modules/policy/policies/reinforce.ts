@@ -1,3 +1,4 @@
+import { seededRandom } from "../chance.ts";
 import { loadBackend } from "../neural/backend.ts";
 import { critic } from "../neural/critic.ts";
 import { checkExperiences } from "../neural/experiences.ts";
@@ -5,32 +6,41 @@ import { sliceSize } from "../neural/gradients.ts";
 import { type Architecture, initialWeights, networkOf, smallNetwork } from "../neural/network.ts";
 import { noMoments } from "../neural/optimiser.ts";
 import { neuralPolicy } from "../neural/policy.ts";
-import { type PolicyGradientSettings, policyGradientUpdate } from "../neural/policy-gradient-update.ts";
+import { type PolicyGradientFigures, type PolicyGradientSettings, policyGradientUpdate } from "../neural/policy-gradient-update.ts";
 import { loadState, type NeuralState } from "../neural/state.ts";
-import { freshTrajectories } from "../neural/trajectories.ts";
-import type { PolicyKind, PolicyOptions } from "./policy.ts";
+import { type Trajectory, trajectoriesOf } from "../trajectories.ts";
+import type { Experience, Policy, PolicyKind, PolicyOptions } from "./policy.ts";
 
 export interface ReinforceSettings extends PolicyGradientSettings {
-  readonly architecture: Architecture;
+  /** Updates of one training. */
+  readonly updates: number;
+  /** Steps of one update, at least: whole trajectories. */
+  readonly batch: number;
+  /** Share of the odds that is spread over all candidates alike. */
+  readonly exploration: number;
 }
 
 const usual: ReinforceSettings = {
-  architecture: smallNetwork,
   discount: 0.99,
   trace: 0.95,
   entropyBonus: 0.01,
+  greatestWeight: 5,
   learningRate: 1e-3,
   longestGradient: 1,
+  updates: 300,
+  batch: 64,
+  exploration: 0.01,
 };
 
 /**
- * REINFORCE with a learned baseline and generalised advantages: for choices that follow one another towards one end. One
- * training is one update, on the whole trajectories that the policy in `from` drew itself with the odds it gives; after it all
- * of them are stale. What is stale, or incomplete, is left out and counted, never learned from.
+ * REINFORCE with a learned baseline and generalised advantages: for choices that follow one another towards one end. It learns from
+ * whole trajectories that any policy drew, itself or another, by the odds that were logged: what it would seldom do itself counts
+ * little. What is incomplete is left out and counted.
  *
- * The report has `updates` (1, or 0 where nothing was fresh), `trajectories` and `steps` (learned from), `stale` and `incomplete`
- * (trajectories left out), `loss`, `entropy` (nats), `kl` from the policy before to the one after (nats), `gradient_norm` (before
- * clipping), `mean_return` (of a trajectory).
+ * The report has the means over the updates of `loss`, `entropy` (nats), `gradient_norm` (before clipping) and `effective_batch` (how
+ * many steps of its own those of an update are worth); `kl` from the policy before to the one after (nats); `updates` (0 where there
+ * is nothing to learn from), `trajectories` and `steps` (learned from), `incomplete` (trajectories left out), and the `mean_return`
+ * of those learned from.
  */
 export function reinforceWith(changes: Partial<ReinforceSettings>): PolicyKind {
   const settings = { ...usual, ...changes };
@@ -38,42 +48,90 @@ export function reinforceWith(changes: Partial<ReinforceSettings>): PolicyKind {
     ...networkOf(architecture, spec).parameters,
     ...critic(spec).parameters,
   ];
-  // It draws from the distribution that it differentiates: no exploration is mixed in, the entropy bonus keeps it up.
   const serve = (state: NeuralState, options: PolicyOptions) =>
-    neuralPolicy({ name: "reinforce", parameters: parametersOf(state.architecture, options), exploration: 0 }, state, options);
+    neuralPolicy(
+      { name: "reinforce", parameters: parametersOf(state.architecture, options), exploration: settings.exploration },
+      state,
+      options,
+    );
   const untrained = (options: PolicyOptions): NeuralState => {
-    const parameters = parametersOf(settings.architecture, options);
-    return {
-      architecture: settings.architecture,
-      weights: initialWeights(parameters, options.seed),
-      moments: noMoments(parameters),
-    };
+    const { seed, network: architecture = smallNetwork } = options;
+    const parameters = parametersOf(architecture, options);
+    return { architecture, weights: initialWeights(parameters, seed), moments: noMoments(parameters) };
   };
   const read = (bytes: Uint8Array, options: PolicyOptions) =>
     loadState(bytes, "reinforce", options.spec.version, (architecture) => parametersOf(architecture, options));
 
   return {
     name: "reinforce",
+    needs: "whole episodes, or choices without one",
     create: (options) => serve(untrained(options), options),
     load: (bytes, options) => serve(read(bytes, options), options),
     async train(experiences, { from, signal, ...options }) {
       checkExperiences(experiences);
       const state = from === undefined ? untrained(options) : read(from, options);
-      const before = serve(state, options);
-      const { fresh, stale, incomplete } = freshTrajectories(experiences, before.odds);
-      const counts = { trajectories: fresh.length, steps: fresh.flat().length, stale, incomplete };
-      if (fresh.length === 0) return { policy: before, report: { updates: 0, ...counts } };
+      const { tf, name: backend } = await loadBackend();
+      const { complete, incomplete } = trajectoriesOf(experiences);
+      const steps = complete.flat();
+      const counts = { trajectories: complete.length, steps: steps.length, incomplete };
 
+      const origin = { network: state.architecture, backend };
+      if (complete.length === 0) return { policy: serve(state, options), origin, report: { updates: 0, ...counts } };
+
+      // Another sequence in each training, the same when it is repeated.
+      const random = seededRandom(options.seed + Math.imul(state.moments.updates, 0x9e3779b9));
       const { spec } = options;
-      const { tf } = await loadBackend();
       const parameters = parametersOf(state.architecture, options);
       const slicing = { tf, spec, parameters, size: sliceSize(state.architecture), signal };
       const network = networkOf(state.architecture, spec);
-      const { state: after, figures } = await policyGradientUpdate(slicing, network, critic(spec), state, fresh, settings);
-      return { policy: serve(after, options), report: { updates: 1, ...counts, ...figures } };
+      const baseline = critic(spec);
+      const sums = { loss: 0, entropy: 0, gradient_norm: 0, effective_batch: 0 };
+      let learned = state;
+      let batch: readonly Trajectory[] = [];
+      for (let update = 0; update < settings.updates; update++) {
+        batch = drawn(complete, settings.batch, random);
+        const { state: next, figures } = await policyGradientUpdate(slicing, network, baseline, learned, batch, settings);
+        learned = { ...next, backend };
+        for (const name of Object.keys(figures) as (keyof PolicyGradientFigures)[]) sums[name] += figures[name];
+      }
+      const means = Object.entries(sums).map(([name, sum]) => [name, sum / settings.updates]);
+      const [before, policy] = [serve(state, options), serve(learned, options)];
+      return {
+        policy,
+        origin,
+        report: {
+          ...Object.fromEntries(means),
+          kl: divergence(policy, before, batch.flat()),
+          updates: settings.updates,
+          ...counts,
+          mean_return: steps.reduce((sum, { reward }) => sum + reward, 0) / complete.length,
+        },
+      };
     },
   };
 }
 
 /** REINFORCE with a small network and the usual settings. */
 export const reinforce: PolicyKind = reinforceWith({});
+
+/** As many trajectories as make so many steps, each with equal odds each time. */
+function drawn(all: readonly Trajectory[], steps: number, random: () => number): Trajectory[] {
+  const batch: Trajectory[] = [];
+  for (let count = 0; count < steps; ) {
+    const trajectory = all[Math.floor(random() * all.length)] as Trajectory;
+    batch.push(trajectory);
+    count += trajectory.length;
+  }
+  return batch;
+}
+
+/** Mean KL(policy‖other) over the situations, nats. */
+function divergence(policy: Policy, other: Policy, experiences: readonly Experience[]): number {
+  const each = experiences.map(({ situation }) => {
+    const others = other.odds(situation).probabilities;
+    return policy
+      .odds(situation)
+      .probabilities.reduce((sum, share, index) => sum + (share === 0 ? 0 : share * Math.log(share / (others[index] as number))), 0);
+  });
+  return each.reduce((sum, value) => sum + value, 0) / each.length;
+}
