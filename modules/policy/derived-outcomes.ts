@@ -1,8 +1,9 @@
 /** Outcomes that nobody has to give: how a run ended, a tool call, an approval, for the selections that named it. */
 import { z } from "zod";
-import type { Delivered, EventHandler, EventRecord } from "../../daemon/module.ts";
+import type { Delivered, EventHandler, EventRecord, ModuleContext } from "../../daemon/module.ts";
 import { toolKey } from "./ledger.ts";
-import { type Outcome, record } from "./outcome-command.ts";
+import { definitionFor, type Outcome, record } from "./outcome-command.ts";
+import { counted } from "./reward.ts";
 import type { OutcomeSource } from "./schema.ts";
 import type { State } from "./state.ts";
 
@@ -68,10 +69,26 @@ const settleBy =
       for (const decision_id of state.ledger.awaiting(told.event, key)) {
         const decision = state.ledger.decision(decision_id);
         if (decision === undefined) continue;
-        await record({ decision_id, ...told.outcome }, decision, { state, context, meta, signal: context.signal, source: event.type });
+        const tools = told.event === "run" && counted(definitionFor(decision, state)).includes("tools") && (await callsIn(key, context));
+        const outcome = { decision_id, ...told.outcome, ...(tools && { tools }) };
+        await record(outcome, decision, { state, context, meta, signal: context.signal, source: event.type });
       }
     }
   };
+
+/** How often a run called each tool, with success or without. */
+async function callsIn(run: string, { events }: ModuleContext): Promise<Record<string, number>> {
+  const calls: Record<string, number> = {};
+  for (let cursor: string | undefined; ; ) {
+    const page = await events.query({ types: ["tool:completed", "tool:failed"], run, limit: 1_000, ...(cursor && { cursor }) });
+    for (const { data } of page.events) {
+      const name = toolEnded.safeParse(data).data?.name;
+      if (name !== undefined) calls[name] = (calls[name] ?? 0) + 1;
+    }
+    cursor = page.cursor;
+    if (cursor === undefined) return calls;
+  }
+}
 
 export const derivedOutcomes: Readonly<Record<string, EventHandler<State>>> = {
   "orchestration:completed": settleBy(readRun(true)),

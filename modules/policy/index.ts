@@ -11,7 +11,7 @@ import { gateEvents } from "./gate-events.ts";
 import { Learner } from "./learner/learner.ts";
 import { Ledger, type LedgerOptions } from "./ledger.ts";
 import { link, linkRequest } from "./link-command.ts";
-import { outcomeRequest, settle } from "./outcome-command.ts";
+import { outcomeRequest, settle, settled } from "./outcome-command.ts";
 import { choice, linked, recorded, selected, slotName } from "./schema.ts";
 import { select, selectRequest } from "./select-command.ts";
 import { Embedder } from "./serving/embedder.ts";
@@ -46,8 +46,8 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
       "policy:outcome": command({
         description: "Says how a selection turned out. The first outcome counts; a repeated one answers joined: false.",
         input: outcomeRequest,
-        output: z.object({ joined: z.boolean() }),
-        handle: async (outcome, call) => ({ joined: await settle(outcome, call) }),
+        output: settled,
+        handle: settle,
       }),
       "policy:link": command({
         description: "Names what will tell the outcome of a selection: a run, a tool call or an approval that began after it.",

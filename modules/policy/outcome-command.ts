@@ -4,14 +4,15 @@
  * 1. The first outcome counts. One event id per decision: where two record an outcome at once, or one repeats it after a
  *    time-out, the log keeps the first, and the ledger counts one whatever the log holds.
  * 2. It comes from whoever asked for the selection, or from a module of the daemon: nobody rewards the choices of others.
- * 3. A reward is within [-1, 1]: what lies beyond is clipped, so that one outcome cannot outweigh a thousand.
+ * 3. A reward is within [-1, 1]: what lies beyond is clipped, so that one outcome cannot outweigh a thousand. The answer and the
+ *    log say so, as they say what was not measured that the reward counts.
  */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import type { Call, Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
 import type { Decision } from "./ledger.ts";
-import { defaultReward, rewardOf } from "./reward.ts";
-import type { Recorded } from "./schema.ts";
+import { defaultReward, gradeOf, type RewardDefinition } from "./reward.ts";
+import { gradeRemarks, type Recorded } from "./schema.ts";
 import { ownerOf, type State } from "./state.ts";
 
 export const outcomeRequest = z
@@ -21,12 +22,23 @@ export const outcomeRequest = z
     success: z.boolean().optional(),
     cost: z.number().min(0).optional(),
     latency_ms: z.number().min(0).optional(),
+    tools: z
+      .record(z.string().max(128), z.number().min(0))
+      .refine((tools) => Object.keys(tools).length <= 64, "at most 64 tools")
+      .optional()
+      .describe("how often each tool was called; one that is not named was not"),
   })
   .refine(({ reward, success }) => reward !== undefined || success !== undefined, "reward or success is needed");
 export type Outcome = z.output<typeof outcomeRequest>;
 
-/** @returns false when the decision had its outcome already. @throws CodedError DECISION_UNKNOWN, OUTCOME_FOREIGN */
-export async function settle(outcome: Outcome, { state, context, caller, meta, signal }: Call<State>): Promise<boolean> {
+export const settled = z.object({
+  joined: z.boolean().describe("false: the selection had its outcome already"),
+  ...gradeRemarks,
+});
+export type Settled = z.output<typeof settled>;
+
+/** @throws CodedError DECISION_UNKNOWN, OUTCOME_FOREIGN */
+export async function settle(outcome: Outcome, { state, context, caller, meta, signal }: Call<State>): Promise<Settled> {
   const { decision_id } = outcome;
   await state.ledger.reached(state.lastWritten, signal);
   const decision = state.ledger.decision(decision_id);
@@ -55,23 +67,27 @@ interface Recording {
 }
 
 /** Writes the outcome unless there is one, and waits until it is counted, so that every later selection knows it. */
-export async function record(outcome: Outcome, decision: Decision, { state, context, meta, signal, source }: Recording): Promise<boolean> {
-  const { decision_id, success, cost, latency_ms } = outcome;
-  if (decision.joined) return false;
+export async function record(outcome: Outcome, decision: Decision, { state, context, meta, signal, source }: Recording): Promise<Settled> {
+  const { decision_id, success, cost, latency_ms, tools } = outcome;
+  if (decision.joined) return { joined: false };
   const underWay = state.settling.get(decision_id);
   if (underWay !== undefined) {
     await underWay;
-    return false;
+    return { joined: false };
   }
   const { slot, choice } = decision;
+  const { reward, clipped, missing } = gradeOf(definitionFor(decision, state), outcome);
+  const remarks = { ...(clipped && { clipped }), ...(missing.length > 0 && { missing: [...missing] }) };
   const event: Recorded = {
     decision_id,
     slot,
     choice,
-    reward: rewardOf(decision.reward ?? state.slots.of(slot).reward ?? defaultReward, outcome),
+    reward,
     ...(success !== undefined && { success }),
     ...(cost !== undefined && { cost }),
     ...(latency_ms !== undefined && { latency_ms }),
+    ...(tools !== undefined && { tools }),
+    ...remarks,
     source,
   };
   const written = context
@@ -83,5 +99,9 @@ export async function record(outcome: Outcome, decision: Decision, { state, cont
   } finally {
     state.settling.delete(decision_id);
   }
-  return true;
+  return { joined: true, ...remarks };
 }
+
+/** What the outcome of a decision is worth. */
+export const definitionFor = ({ reward, slot }: Decision, { slots }: State): RewardDefinition =>
+  reward ?? slots.of(slot).reward ?? defaultReward;

@@ -1,6 +1,6 @@
 /** What selections and outcomes are made of, in commands and events. */
 import { z } from "zod";
-import { rewardDefinition } from "./reward.ts";
+import { measure, rewardDefinition } from "./reward.ts";
 
 export const slotName = z.string().min(1).max(128).describe("what is chosen: a name of the user's");
 /** Of the texts of a context: a prompt fits in, and every event stays far below what the log takes. */
@@ -88,6 +88,12 @@ export const selected = choice.extend({
 });
 export type Selected = z.output<typeof selected>;
 
+/** What is to say of a grade, in the answer and in the log. */
+export const gradeRemarks = {
+  clipped: z.literal(true).optional().describe("it was beyond [-1, 1]"),
+  missing: z.array(measure).optional().describe("what the reward of the slot counts and nobody measured: graded without"),
+};
+
 /** The data of `policy:outcome_recorded`. */
 export const recorded = z.object({
   decision_id: z.string(),
@@ -97,6 +103,8 @@ export const recorded = z.object({
   success: z.boolean().optional(),
   cost: z.number().optional(),
   latency_ms: z.number().optional(),
+  tools: z.record(z.string(), z.number()).optional().describe("how often each tool was called"),
+  ...gradeRemarks,
   source: z.string().default("policy:outcome").describe("the command, or the type of the event that it was derived from"),
 });
 export type Recorded = z.output<typeof recorded>;

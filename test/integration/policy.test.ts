@@ -235,6 +235,8 @@ describe("who gives an outcome", () => {
   });
 });
 
+const lastRecorded = ({ log }: { log: MemoryEventLog }): unknown => log.ofType("policy:outcome_recorded").at(-1)?.data ?? {};
+
 describe("what an outcome is worth", () => {
   it("is defined by the slot, or by the selection itself", async () => {
     await using policy = await start();
@@ -248,6 +250,28 @@ describe("what an outcome is worth", () => {
     assert.ok(Math.abs(((await worth({})) ?? 0) - 0.7) < 1e-12);
     assert.ok(Math.abs(((await worth({ reward: { kind: "linear", success: 0.5, cost: 0.2 } })) ?? 0) - 0.1) < 1e-12);
     assert.equal(await worth({ slot: "t" }), 1);
+  });
+
+  it("is told where it was clipped, or graded without what was not measured, in the answer and in the log", async () => {
+    await using policy = await start();
+    await policy.call("policy:configure", { slot: "dear", reward: { kind: "linear", cost: 0.1, latency: 0.2 } });
+    const settle = async (slot: string, outcome: object) => {
+      const { decision_id } = await policy.call<Selected>("policy:select", { slot, candidates });
+      const answer = await policy.call<object>("policy:outcome", { decision_id, ...outcome });
+      const { reward, clipped, missing } = lastRecorded(policy) as Record<string, unknown>;
+      return [answer, { reward, clipped, missing }];
+    };
+    const quiet = { clipped: undefined, missing: undefined };
+    assert.deepEqual(await settle("s", { reward: 7 }), [
+      { joined: true, clipped: true },
+      { reward: 1, clipped: true, missing: undefined },
+    ]);
+    assert.deepEqual(await settle("s", { reward: -0.5 }), [{ joined: true }, { reward: -0.5, ...quiet }]);
+    assert.deepEqual(await settle("dear", { success: true, latency_ms: 1_000 }), [
+      { joined: true, missing: ["cost"] },
+      { reward: 0.8, clipped: undefined, missing: ["cost"] },
+    ]);
+    assert.deepEqual(await settle("dear", { success: true, latency_ms: 0, cost: 0 }), [{ joined: true }, { reward: 1, ...quiet }]);
   });
 });
 
@@ -267,6 +291,30 @@ describe("an outcome that nobody has to give", () => {
     assert.deepEqual(await lastOutcome(policy, 1), { reward: 0.4, success: true, latency_ms: 12, source: "orchestration:completed" });
     policy.publish("orchestration:failed", { run_id: "R2", duration_ms: 3 });
     assert.deepEqual(await lastOutcome(policy, 2), { reward: 0, success: false, latency_ms: 3, source: "orchestration:failed" });
+  });
+
+  it("says that a run's score was beyond what a reward can be", async () => {
+    await using policy = await start();
+    await policy.call("policy:select", { slot: "s", candidates, outcome_from: { event: "run", id: "R1" } });
+    policy.publish("orchestration:completed", { run_id: "R1", result: { score: 7 }, duration_ms: 12 });
+    assert.equal((await lastOutcome(policy, 1)).reward, 1);
+    assert.equal((lastRecorded(policy) as { clipped?: boolean }).clipped, true);
+  });
+
+  it("counts the run's calls of tools where the reward prefers some", async () => {
+    const called = (name: string) => ({ type: "tool:completed", data: { name } });
+    const pages = [
+      { events: [called("search"), called("search"), called("other")], cursor: "3" },
+      { events: [{ ...called("browser"), type: "tool:failed" }] },
+    ];
+    await using policy = await start({
+      events: { query: async ({ cursor }: { cursor?: string }) => pages[cursor === undefined ? 0 : 1] } as never,
+    });
+    const reward = { kind: "preference", success: 2, tools: { search: { weight: 1, most: 4 }, browser: { weight: -1, most: 2 } } };
+    await policy.call("policy:select", { slot: "s", candidates, outcome_from: { event: "run", id: "R1" }, reward });
+    policy.publish("orchestration:completed", { run_id: "R1", duration_ms: 12 });
+    assert.equal((await lastOutcome(policy, 1)).reward, (2 + 0.5 + 0.5) / 4);
+    assert.deepEqual((lastRecorded(policy) as { tools?: object }).tools, { search: 2, other: 1, browser: 1 });
   });
 
   it("follows from the run that was linked to it afterwards", async () => {

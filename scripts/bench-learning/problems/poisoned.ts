@@ -3,7 +3,7 @@ import { seededRandom } from "../../../modules/policy/chance.ts";
 import { evaluateOffPolicy, type Judged } from "../../../modules/policy/evaluation/off-policy.ts";
 import { decidePromotion } from "../../../modules/policy/evaluation/promotion.ts";
 import { defaultSpec } from "../../../modules/policy/features/spec.ts";
-import { defaultReward, rewardOf } from "../../../modules/policy/reward.ts";
+import { defaultReward, gradeOf } from "../../../modules/policy/reward.ts";
 import { logged, preferring } from "../logged.ts";
 import type { Problem } from "../problem.ts";
 
@@ -32,7 +32,7 @@ export const poisoned: Problem = {
       const random = seededRandom(seed ^ 0x901);
       const judged = logged(outcomes, serving, candidate, seed).map((outcome) => ({
         ...outcome,
-        reward: rewardOf(defaultReward, { reward: poison(outcome, random) }),
+        reward: gradeOf(defaultReward, { reward: poison(outcome, random) }).reward,
       }));
       return decidePromotion(evaluateOffPolicy(judged, { spec: defaultSpec, seed })).promote ? 1 : 0;
     };

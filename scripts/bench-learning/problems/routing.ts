@@ -79,11 +79,11 @@ function recovered(policy: Policy, test: readonly Prompt[]): number[] {
 /** Average performance gap recovered, RouteLLM (arXiv 2406.18665): the area under the curve. */
 const apgr = (curve: readonly number[]): number => (curve.reduce((sum, value) => sum + value, 0) - 0.5) / (curve.length - 1);
 
-/** How far the curve is above the straight line at the share where it is least so, of the shares 5 %, 10 %, … 95 %. */
-const leastAboveLine = (curve: readonly number[]): number =>
-  Math.min(
-    ...Array.from({ length: 19 }, (_, step) => (curve[Math.round(((step + 1) / 20) * (curve.length - 1))] as number) - (step + 1) / 20),
-  );
+/** How far the curve is above the straight line at the share where it is least so, of the shares 0.5 %, 1 %, … 99.5 %. */
+function leastAboveLine(curve: readonly number[]): number {
+  const shares = Array.from({ length: 199 }, (_, step) => (step + 1) / 200);
+  return Math.min(...shares.map((share) => (curve[Math.round(share * (curve.length - 1))] as number) - share));
+}
 
 function run(seed: number, cost: number): Measures {
   prompts ??= readPrompts();
