@@ -20,6 +20,8 @@ interface Result {
   /** Half the width of the 95 % interval of the mean. */
   readonly margin: number;
   readonly seeds: number;
+  /** The seed that is farthest on the wrong side, where there is a goal. */
+  readonly worst?: { readonly seed: number; readonly value: number };
   readonly goal?: string;
   readonly met?: boolean;
 }
@@ -67,7 +69,8 @@ async function measure({ name, goals, run }: Problem, count: number): Promise<Re
     const deviation = Math.sqrt(numbers.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (count - 1));
     const goal = goals.find((each) => each.measure === measure);
     const margin = (1.96 * deviation) / Math.sqrt(count);
-    return { problem: name, measure, mean, margin, seeds: count, ...(goal && { goal: textOf(goal), met: isMet(goal, mean) }) };
+    const judged = goal && { goal: textOf(goal), met: isMet(goal, mean), worst: worstOf(goal, numbers) };
+    return { problem: name, measure, mean, margin, seeds: count, ...judged };
   });
 }
 
@@ -75,11 +78,17 @@ function isMet({ atLeast = Number.NEGATIVE_INFINITY, atMost = Number.POSITIVE_IN
   return mean >= atLeast && mean <= atMost;
 }
 
+function worstOf({ atLeast }: Goal, numbers: readonly number[]): { seed: number; value: number } {
+  const value = atLeast === undefined ? Math.max(...numbers) : Math.min(...numbers);
+  return { seed: 1 + numbers.indexOf(value), value };
+}
+
 function textOf({ atLeast, atMost }: Goal): string {
   return atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`;
 }
 
-function line({ measure, mean, margin, seeds, goal = "", met }: Result): string {
+function line({ measure, mean, margin, seeds, goal = "", met, worst }: Result): string {
   const mark = met === undefined ? " " : met ? "✓" : "✗";
-  return `${mark} ${measure.replaceAll("_", " ").padEnd(44)} ${mean.toFixed(3).padStart(8)} ± ${margin.toFixed(3)}  ${goal.padEnd(8)} ${seeds} seeds`;
+  const farthest = worst ? `, worst ${worst.value.toFixed(3)} (seed ${worst.seed})` : "";
+  return `${mark} ${measure.replaceAll("_", " ").padEnd(44)} ${mean.toFixed(3).padStart(8)} ± ${margin.toFixed(3)}  ${goal.padEnd(8)} ${seeds} seeds${farthest}`;
 }
