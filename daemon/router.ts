@@ -117,7 +117,7 @@ export class Router implements Commands {
     if (agent === undefined) return source === undefined ? anonymous : { kind: "client", id: source };
     const known = this.#agents.get(agent);
     if (known === undefined) throw new CodedError("AGENT_UNKNOWN", `no running agent has the id ${agent}`, { agent });
-    return { kind: "agent", id: agent, ...known };
+    return { kind: "agent", id: agent, isClaimed: true, ...known };
   }
 
   /**

@@ -3,7 +3,8 @@
  *
  * 1. The first outcome counts. One event id per decision: where two record an outcome at once, or one repeats it after a
  *    time-out, the log keeps the first, and the ledger counts one whatever the log holds.
- * 2. It comes from whoever asked for the selection, or from a module of the daemon: nobody rewards the choices of others.
+ * 2. It comes from whoever asked for the selection, or from a module of the daemon: nobody rewards the choices of others. An
+ *    agent's own requests do not leave the daemon; one that comes from outside in its name is another's.
  * 3. A reward is within [-1, 1]: what lies beyond is clipped, so that one outcome cannot outweigh a thousand. The answer and the
  *    log say so, as they say what was not measured that the reward counts.
  */

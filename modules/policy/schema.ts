@@ -81,7 +81,7 @@ export const selected = choice.extend({
     .object({ number: z.int(), role: z.enum(["contender", "serving"]) })
     .optional()
     .describe("of two policies of the slot that this selection is part of"),
-  by: z.string().describe("who asked: kind and id"),
+  by: z.string().describe("who asked: kind and id; `claimed-agent` for a message from outside in an agent's name"),
   outcome_from: outcomeSource.optional(),
   reward: rewardDefinition.optional(),
   episode: episode.optional(),

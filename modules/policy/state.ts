@@ -29,5 +29,5 @@ export interface State extends AsyncDisposable {
   lastWritten: number;
 }
 
-/** How the log names who asked for a selection. */
-export const ownerOf = ({ kind, id }: Caller): string => `${kind}:${id}`;
+/** How the log names who asked for a selection. Who names itself an agent from outside is not that agent. */
+export const ownerOf = ({ kind, id, isClaimed }: Caller): string => (isClaimed ? `claimed-${kind}:${id}` : `${kind}:${id}`);

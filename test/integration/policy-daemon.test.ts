@@ -67,4 +67,25 @@ describe("outcomes in a daemon", () => {
     assert.equal(await daemon.codeOf("event:emit", { event: "policy:outcome_recorded", data: outcome }), "EVENT_RESERVED");
     assert.deepEqual(await daemon.ask("policy:outcome", outcome, { "ce-agent": agent_id }), { joined: true });
   });
+
+  it("are not to be given from outside in the name of an agent that chose inside", async () => {
+    const strategy = ['CHOOSE hat FROM ["red", "blue"] FOR {} AS picked', "AWAIT never:told WITHIN 60s"];
+    const content = `name: chooser\ntype: orchestration\nversion: 1.0.0\norchestration_logic:\n  strategy: |\n    ${strategy.join("\n    ")}\n`;
+    await daemon.ask("composition:create", { type: "orchestration", name: "chooser", content });
+    const { agent_id, run_id } = await daemon.ask<{ agent_id: string; run_id: string }>("agent:spawn", {
+      profile: "base_orchestrator",
+      pattern: "chooser",
+    });
+    const made = await until(async () => {
+      const { events } = await daemon.ask<{ events: { data: { decision_id: string; by: string } }[] }>("event:query", {
+        types: ["policy:selected"],
+        run: run_id,
+      });
+      return events[0]?.data;
+    }, "the choice of the run");
+    assert.equal(made.by, `agent:${agent_id}`);
+    const outcome = { decision_id: made.decision_id, reward: 1 };
+    assert.equal(await daemon.codeOf("policy:outcome", outcome, { "ce-agent": agent_id }), "OUTCOME_FOREIGN");
+    await daemon.ask("agent:terminate", { agent_id });
+  });
 });

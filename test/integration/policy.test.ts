@@ -211,7 +211,8 @@ describe("who gives an outcome", () => {
     await using policy = await start();
     const select = async () => (await policy.call<Selected>("policy:select", { slot: "s", candidates }, agent("A"))).decision_id;
     const [first, second] = [await select(), await select()];
-    for (const other of [agent("B"), { caller: { kind: "client", id: "A" } as const }, {}]) {
+    const claimed = { caller: { kind: "agent", id: "A", isClaimed: true } as const };
+    for (const other of [agent("B"), claimed, { caller: { kind: "client", id: "A" } as const }, {}]) {
       await assert.rejects(policy.call("policy:outcome", { decision_id: first, reward: 1 }, other), failsWith("OUTCOME_FOREIGN"));
       const outcome_from = { event: "run", id: "R" };
       await assert.rejects(policy.call("policy:link", { decision_id: first, outcome_from }, other), failsWith("OUTCOME_FOREIGN"));
