@@ -3,7 +3,7 @@
  *
  * A module is the default export of `modules/<name>.ts` or `modules/<name>/index.ts`. It owns one domain, its name: all its
  * commands and events are `<name>:…`. It imports from `daemon/` only what is pure (module.ts,
- * errors.ts, names.ts, parse-input.ts, capabilities.ts, yaml.ts, retry.ts), never from another module; everything that touches NATS, git or the data
+ * errors.ts, names.ts, parse-input.ts, capabilities.ts, yaml.ts, retry.ts, leases.ts), never from another module; everything that touches NATS, git or the data
  * folder reaches it through `ModuleContext`.
  */
 import type { Logger } from "pino";
@@ -20,6 +20,8 @@ export interface Caller {
   readonly approval?: readonly string[];
   /** A module asks on its behalf for a part of what it was allowed to do: no human approves that again. */
   readonly isApproved?: true;
+  /** An agent that a message from outside names itself as: it is held to that agent's capabilities, but anybody can send it. */
+  readonly isClaimed?: true;
 }
 
 /** Something that an agent is about to do. */
