@@ -186,6 +186,7 @@ export const errorTable = {
     retryable: false,
     meaning: "The evidence does not say that the policy is better than the serving one; details has the figures.",
   },
+  SLOT_RESERVED: { status: 403, retryable: false, meaning: "The slot belongs to a module, which alone chooses there." },
   SLOT_FROZEN: { status: 409, retryable: false, meaning: "What serves the slot is frozen; unfreeze it first." },
   ROLLBACK_IMPOSSIBLE: { status: 409, retryable: false, meaning: "No other policy served the slot before." },
   EXPERIMENT_NOT_FOUND: { status: 404, retryable: false, meaning: "No experiment has this name." },

@@ -9,12 +9,11 @@ const selected = z.object({ choice: z.string(), probability: z.number(), decisio
 export async function assign(
   experiment: Experiment,
   context: ModuleContext,
-  { caller, cause }: { caller?: Caller; cause?: Partial<MessageMeta> },
+  { owner, cause }: { owner?: Pick<Caller, "kind" | "id">; cause: Partial<MessageMeta> },
 ): Promise<z.output<typeof assignment>> {
   const odds = experiment.mode === "ab" ? { policy: "uniform" } : { policy: "thompson", explore: exploration };
-  const request = { slot: slotOf(experiment), candidates: experiment.variants.map((id) => ({ id })), ...odds };
-  const { choice, ...rest } = selected.parse(
-    await context.call("policy:select", request, { ...(caller && { caller }), ...(cause && { cause }) }),
-  );
+  const candidates = experiment.variants.map((id) => ({ id }));
+  const request = { slot: slotOf(experiment), candidates, ...odds, ...(owner && { on_behalf_of: owner }) };
+  const { choice, ...rest } = selected.parse(await context.call("policy:select", request, { cause }));
   return { variant: choice, ...rest };
 }

@@ -28,7 +28,7 @@ export default defineModule<Experiments>({
           throw new CodedError("EXPERIMENT_NOT_FOUND", `The experiment ${name} has ended.`, { name, state: experiment.state });
         }
         const { kind, id } = caller;
-        return assign(experiment, context, { caller: { kind, id }, cause: meta });
+        return assign(experiment, context, { owner: { kind, id }, cause: meta });
       },
     }),
     "experiment:status": command({

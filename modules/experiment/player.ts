@@ -24,9 +24,9 @@ type Ended = z.output<typeof runStatus>;
 
 /** @returns how it ended: decided or exhausted. @throws the signal's reason, or what a command answered */
 export async function play(experiment: Experiment, { context, signal, keep }: PlayerOptions): Promise<"decided" | "exhausted"> {
-  while (experiment.played < experiment.runs) {
+  for (let isFirst = true; experiment.played < experiment.runs; isFirst = false) {
     signal.throwIfAborted();
-    experiment.current ??= await begin(experiment, context);
+    experiment.current ??= await begin(experiment, context, isFirst);
     await keep(experiment);
     const { variant, decision_id, run_id } = experiment.current;
     const ended = await endOf(run_id, context, signal);
@@ -47,13 +47,25 @@ export async function play(experiment: Experiment, { context, signal, keep }: Pl
   return "exhausted";
 }
 
-/** The same number of the same experiment gets the same variant: a crash before the run was noted draws no second time. */
-async function begin(experiment: Experiment, context: ModuleContext) {
+/**
+ * The same number of the same experiment gets the same variant and one run: both have it as their correlation, by which a run is found
+ * that was started before a crash and not noted.
+ * @param isFirst of those that this process plays: only then there may be such a run
+ */
+async function begin(experiment: Experiment, context: ModuleContext, isFirst: boolean) {
   const { id, name, played, inputs, by } = experiment;
-  const { variant, decision_id } = await assign(experiment, context, { cause: { id: `${id}/${played}` } });
+  const correlation = `${id}/${played}`;
+  const { variant, decision_id } = await assign(experiment, context, { cause: { id: correlation, correlation } });
+  const started = isFirst ? await startedBefore(correlation, context) : undefined;
+  if (started !== undefined) return { variant, decision_id, run_id: started };
   const request = { pattern: variant, inputs, name: `${name} ${played + 1}` };
-  const { run_id } = await context.call<{ run_id: string }>("orchestration:start", request, { caller: by });
+  const { run_id } = await context.call<{ run_id: string }>("orchestration:start", request, { caller: by, cause: { correlation } });
   return { variant, decision_id, run_id };
+}
+
+async function startedBefore(correlation: string, { events }: ModuleContext): Promise<string | undefined> {
+  const [started] = (await events.query({ types: ["orchestration:started"], correlation, limit: 1 })).events;
+  return started?.run;
 }
 
 async function endOf(run_id: string, context: ModuleContext, signal: AbortSignal): Promise<Ended> {

@@ -1,8 +1,8 @@
 /** Outcomes that nobody has to give: how a run ended, a tool call, an approval, for the selections that named it. */
 import { z } from "zod";
-import type { Delivered, EventHandler, EventRecord, ModuleContext } from "../../daemon/module.ts";
+import type { EventHandler, EventRecord, ModuleContext } from "../../daemon/module.ts";
 import { toolKey } from "./ledger.ts";
-import { definitionFor, type Outcome, record } from "./outcome-command.ts";
+import { definitionFor, type Outcome, type Recording, record } from "./outcome-command.ts";
 import { counted } from "./reward.ts";
 import type { OutcomeSource } from "./schema.ts";
 import type { State } from "./state.ts";
@@ -13,6 +13,9 @@ interface Told {
   readonly keys: readonly string[];
   readonly outcome: Omit<Outcome, "decision_id">;
 }
+
+/** The part of an event that tells an outcome. */
+export type Tale = Pick<EventRecord, "type" | "data" | "correlation" | "run">;
 
 const scored = z.looseObject({ score: z.number() });
 const measures = { duration_ms: z.number().min(0).optional(), cost: z.number().min(0).optional() };
@@ -28,7 +31,7 @@ const approval = z.object({ id: z.string(), state: z.string() });
 /** A run's success, or the `score` of its result where that is a number. */
 const readRun =
   (success: boolean) =>
-  (event: EventRecord): Told | undefined => {
+  (event: Tale): Told | undefined => {
     const run = runEnded.safeParse(event.data).data;
     if (run === undefined) return undefined;
     const reward = success ? scored.safeParse(run.result).data?.score : undefined;
@@ -41,7 +44,7 @@ const readRun =
 
 const readTool =
   (success: boolean) =>
-  ({ data, correlation, run }: EventRecord): Told | undefined => {
+  ({ data, correlation, run }: Tale): Told | undefined => {
     const call = toolEnded.safeParse(data).data;
     if (call === undefined) return undefined;
     // A client's call begins a causal tree, which has its id.
@@ -49,7 +52,7 @@ const readTool =
     return { event: "tool", keys, outcome: { success, ...measured(call.duration_ms, call.cost) } };
   };
 
-const readApproval = ({ data }: EventRecord): Told | undefined => {
+const readApproval = ({ data }: Tale): Told | undefined => {
   const decided = approval.safeParse(data).data;
   return decided && { event: "approval", keys: [decided.id], outcome: { success: decided.state === "approved" } };
 };
@@ -59,22 +62,29 @@ const measured = (latency_ms: number | undefined, cost: number | undefined) => (
   ...(cost !== undefined && { cost }),
 });
 
-const settleBy =
-  (read: (event: EventRecord) => Told | undefined): EventHandler<State> =>
-  async (event: EventRecord, { state, context, meta }: Delivered<State>) => {
-    const told = read(event);
-    if (told === undefined) return;
-    await state.ledger.reached(state.lastWritten, context.signal);
-    for (const key of told.keys) {
-      for (const decision_id of state.ledger.awaiting(told.event, key)) {
-        const decision = state.ledger.decision(decision_id);
-        if (decision === undefined) continue;
-        const tools = told.event === "run" && counted(definitionFor(decision, state)).includes("tools") && (await callsIn(key, context));
-        const outcome = { decision_id, ...told.outcome, ...(tools && { tools }) };
-        await record(outcome, decision, { state, context, meta, signal: context.signal, source: event.type });
-      }
+const readers: Readonly<Record<string, (tale: Tale) => Told | undefined>> = {
+  "orchestration:completed": readRun(true),
+  "orchestration:failed": readRun(false),
+  "tool:completed": readTool(true),
+  "tool:failed": readTool(false),
+  "approval:decided": readApproval,
+};
+
+/** Settles the decisions that wait for this. */
+export async function settleBy(tale: Tale, { state, context, meta }: Pick<Recording, "state" | "context" | "meta">): Promise<void> {
+  const told = readers[tale.type]?.(tale);
+  if (told === undefined) return;
+  await state.ledger.reached(state.lastWritten, context.signal);
+  for (const key of told.keys) {
+    for (const decision_id of state.ledger.awaiting(told.event, key)) {
+      const decision = state.ledger.decision(decision_id);
+      if (decision === undefined) continue;
+      const tools = told.event === "run" && counted(definitionFor(decision, state)).includes("tools") && (await callsIn(key, context));
+      const outcome = { decision_id, ...told.outcome, ...(tools && { tools }) };
+      await record(outcome, decision, { state, context, meta, signal: context.signal, source: tale.type });
     }
-  };
+  }
+}
 
 /** How often a run called each tool, with success or without. */
 async function callsIn(run: string, { events }: ModuleContext): Promise<Record<string, number>> {
@@ -90,10 +100,6 @@ async function callsIn(run: string, { events }: ModuleContext): Promise<Record<s
   }
 }
 
-export const derivedOutcomes: Readonly<Record<string, EventHandler<State>>> = {
-  "orchestration:completed": settleBy(readRun(true)),
-  "orchestration:failed": settleBy(readRun(false)),
-  "tool:completed": settleBy(readTool(true)),
-  "tool:failed": settleBy(readTool(false)),
-  "approval:decided": settleBy(readApproval),
-};
+export const derivedOutcomes: Readonly<Record<string, EventHandler<State>>> = Object.fromEntries(
+  Object.keys(readers).map((type) => [type, settleBy]),
+);

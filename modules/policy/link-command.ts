@@ -1,8 +1,8 @@
 /** `policy:link`: for what began after the selection, as a run of the pattern that was chosen. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
-import type { Call, EventRecord, ModuleContext } from "../../daemon/module.ts";
-import { derivedOutcomes } from "./derived-outcomes.ts";
+import type { Call, ModuleContext } from "../../daemon/module.ts";
+import { settleBy, type Tale } from "./derived-outcomes.ts";
 import { assertOwn } from "./outcome-command.ts";
 import { linked, type OutcomeSource } from "./schema.ts";
 import type { State } from "./state.ts";
@@ -24,18 +24,28 @@ export async function link(
   state.lastWritten = Math.max(state.lastWritten, seq);
   await state.ledger.reached(seq, signal);
   // What was over before it was linked tells nobody any more.
-  for (const event of await earlier(request.outcome_from, context)) await derivedOutcomes[event.type]?.(event, { state, context, meta });
+  for (const tale of await earlier(request.outcome_from, context)) await settleBy(tale, { state, context, meta });
   return { linked: true };
 }
 
-/** Events of the log that tell the outcome already. An approval is decided by people, who take longer than a link. */
-async function earlier({ event, id }: Required<OutcomeSource>, { events }: ModuleContext): Promise<EventRecord[]> {
+const approval = z.looseObject({ id: z.string(), state: z.string() });
+
+/** What tells the outcome already. */
+async function earlier({ event, id }: Required<OutcomeSource>, { events, call }: ModuleContext): Promise<Tale[]> {
   switch (event) {
     case "run":
       return (await events.query({ types: ["orchestration:completed", "orchestration:failed"], run: id })).events;
     case "tool":
       return (await events.query({ types: ["tool:completed", "tool:failed"], correlation: id })).events;
-    case "approval":
-      return [];
+    case "approval": {
+      const data = approval.parse(await call("approval:info", { id }).catch(unlessUnknown));
+      return data.state === "approved" || data.state === "denied" ? [{ type: "approval:decided", data, correlation: id }] : [];
+    }
   }
+}
+
+/** Nobody was asked yet. */
+function unlessUnknown(error: unknown): z.output<typeof approval> {
+  if (error instanceof CodedError && error.code === "APPROVAL_NOT_FOUND") return { id: "", state: "pending" };
+  throw error;
 }

@@ -59,7 +59,7 @@ export function assertOwn(caller: Caller, { owner }: Decision, decision_id: stri
   });
 }
 
-interface Recording {
+export interface Recording {
   readonly state: State;
   readonly context: ModuleContext;
   readonly meta: Partial<MessageMeta>;

@@ -1,13 +1,23 @@
 /** `policy:select`: one choice, drawn from the odds that the answering policy gives, and logged with them. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
-import type { Call } from "../../daemon/module.ts";
+import type { Call, Caller, MessageMeta } from "../../daemon/module.ts";
 import { retry } from "../../daemon/retry.ts";
 import { draw } from "./chance.ts";
 import { encode } from "./features/encode.ts";
 import { textsOf } from "./features/texts.ts";
 import { rewardDefinition } from "./reward.ts";
-import { type Choice, candidate, choice, contextFeatures, episode, outcomeSource, type Selected, slotName } from "./schema.ts";
+import {
+  type Choice,
+  candidate,
+  choice,
+  contextFeatures,
+  episode,
+  type OutcomeSource,
+  outcomeSource,
+  type Selected,
+  slotName,
+} from "./schema.ts";
 import { ownerOf, type State } from "./state.ts";
 
 export const selectRequest = z.strictObject({
@@ -27,8 +37,15 @@ export const selectRequest = z.strictObject({
   outcome_from: outcomeSource.optional().describe("what tells the outcome, if nobody gives it"),
   reward: rewardDefinition.optional().describe("what its outcome is worth; default: as the slot is configured"),
   episode: episode.optional().describe("for choices that follow one another towards one end"),
+  on_behalf_of: z
+    .strictObject({ kind: z.enum(["client", "agent", "module"]), id: z.string() })
+    .optional()
+    .describe("whose the selection is; a module alone may say so"),
 });
 type SelectRequest = z.output<typeof selectRequest>;
+
+/** `<module>/…` is a slot of this module: what others choose there would be taken for what it gave out. */
+const reserving = ["experiment"];
 
 /** A choice, and the position of its event in the log. */
 export interface Selecting {
@@ -38,8 +55,10 @@ export interface Selecting {
 
 /** A request with an id that was answered before, to the same question, gets the same answer. */
 export async function select(request: SelectRequest, call: Call<State>): Promise<Choice> {
-  const { state, context: daemon, meta } = call;
+  const { state, context: daemon, meta, caller } = call;
   const { slot, candidates } = request;
+  assertAllowed(request, caller);
+  assertTold(request.outcome_from, meta);
   await state.ledger.caughtUp();
   const answered = state.ledger.answered(meta.id, slot, candidates);
   if (answered !== undefined) return choice.parse(answered);
@@ -56,7 +75,7 @@ export async function select(request: SelectRequest, call: Call<State>): Promise
 }
 
 async function choose(request: SelectRequest, { state, context: daemon, meta, caller, signal }: Call<State>): Promise<Selecting> {
-  const { slot, context, candidates, explore, outcome_from: asked, reward, episode: part } = request;
+  const { slot, context, candidates, explore, outcome_from: asked, reward, episode: part, on_behalf_of: owner = caller } = request;
   const { policy, spec, label, assigned, comparison } = await state.serving.answering(slot, request.policy);
   const embeddings = spec.text && (await state.embedder.vectorsOf(textsOf(spec, context, candidates), spec.text, meta));
   const odds = policy.odds(encode(spec, context, candidates, embeddings));
@@ -84,7 +103,7 @@ async function choose(request: SelectRequest, { state, context: daemon, meta, ca
     deployment: label,
     assigned,
     ...(comparison && { comparison }),
-    by: ownerOf(caller),
+    by: ownerOf(owner),
     ...(outcome_from && { outcome_from }),
     ...(reward && { reward }),
     ...(part && { episode: part }),
@@ -105,4 +124,22 @@ async function store<Stored>(emit: () => Promise<Stored>, signal: AbortSignal): 
     if (!(error instanceof CodedError && error.code === "EVENT_OUTCOME_UNKNOWN")) throw error;
     return retry(emit, { signal });
   }
+}
+
+/** @throws CodedError SLOT_RESERVED, CAPABILITY_DENIED */
+function assertAllowed({ slot, on_behalf_of }: SelectRequest, { kind, id }: Caller): void {
+  const owner = reserving.find((module) => slot.startsWith(`${module}/`));
+  if (owner !== undefined && !(kind === "module" && id === owner)) {
+    throw new CodedError("SLOT_RESERVED", `The slot ${slot} belongs to the module ${owner}, which alone chooses there.`, { slot, owner });
+  }
+  if (on_behalf_of !== undefined && kind !== "module") {
+    throw new CodedError("REQUEST_INVALID", "policy:select: on_behalf_of: modules alone choose on behalf of others");
+  }
+}
+
+/** What nothing can tell is refused, rather than waited for. @throws CodedError REQUEST_INVALID */
+function assertTold(source: OutcomeSource | undefined, { run }: MessageMeta): void {
+  if (source === undefined || source.id !== undefined || (source.event !== "approval" && run !== undefined)) return;
+  const message = `policy:select: outcome_from.id: needed, since no run asks; or name the ${source.event} afterwards with policy:link`;
+  throw new CodedError("REQUEST_INVALID", source.event === "approval" ? message.replace(", since no run asks", "") : message);
 }

@@ -194,6 +194,7 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
     await ask("policy:freeze", { slot: "cold" });
     return codeOf("policy:promote", { slot: "cold", policy: "uniform" });
   },
+  SLOT_RESERVED: asked("policy:select", { slot: "experiment/lamp", candidates: [{ id: "red" }] }),
   ROLLBACK_IMPOSSIBLE: asked("policy:rollback", { slot: "lamp" }),
   EXPERIMENT_NOT_FOUND: asked("experiment:stop", { name: "nobody" }),
   async EXPERIMENT_EXISTS({ ask, codeOf }) {

@@ -1,13 +1,14 @@
 /**
- * The daemon, but it ends as by `kill -9` when its module `policy` comes to a certain point of its work in a certain slot. The point
- * stands in the file `DEATH`, such as `after state policy:trained lamp`; without the file nothing happens. It is deleted first, so
+ * The daemon, but it ends as by `kill -9` when its module `policy` comes to a certain point of its work in a certain slot, or
+ * `orchestration` to one with a certain run. The point stands in the file `DEATH`, such as `after state policy:trained lamp`; without the file nothing happens. It is deleted first, so
  * each happens once.
  *
  * Points: `before` and `after` an `object` or a `deletion` in the object store, or a `state` in the state store or an `event` in the log with
- * the name of what it tells; of a promotion also its stage, `policy:promoted/trial`. A state that tells nothing new is called `progress`.
+ * the name of what it tells; of a promotion also its stage, `policy:promoted/trial`; of a run, its name. A state that tells nothing new is called `progress`.
  */
 import { readFileSync, rmSync } from "node:fs";
 import type { ModuleContext, ObjectStore, StateStore } from "../../daemon/module.ts";
+import orchestration from "../../modules/orchestration/index.ts";
 import policy from "../../modules/policy/index.ts";
 import type { SlotState } from "../../modules/policy/serving/slot-state.ts";
 
@@ -34,8 +35,8 @@ async function around<Result>(point: string, work: () => Promise<Result>): Promi
   return result;
 }
 
-const nameOf = (event: string, data: { slot?: string; stage?: string }) =>
-  `${event}${data.stage ? `/${data.stage}` : ""} ${data.slot ?? ""}`;
+const nameOf = (event: string, data: { slot?: string; stage?: string; name?: string }) =>
+  `${event}${data.stage ? `/${data.stage}` : ""} ${data.slot ?? data.name ?? ""}`;
 
 const mortalObjects = (objects: ObjectStore): ObjectStore => ({
   ...objects,
@@ -58,13 +59,16 @@ function mortalState(store: StateStore): StateStore {
   };
 }
 
-const mortal = (context: ModuleContext): ModuleContext => ({
+const mortalLog = (context: ModuleContext): ModuleContext => ({
   ...context,
-  objects: mortalObjects(context.objects),
-  state: mortalState(context.state),
-  emit: (name, data, ...rest) => around(`event ${nameOf(name, data as { slot?: string })}`, () => context.emit(name, data, ...rest)),
+  emit: (name, data, ...rest) => around(`event ${nameOf(name, data as object)}`, () => context.emit(name, data, ...rest)),
 });
 
-const { start } = policy;
-Object.assign(policy, { start: (context: ModuleContext) => start(mortal(context)) });
+const { start: startPolicy } = policy;
+const { start: startOrchestration } = orchestration;
+Object.assign(policy, {
+  start: (context: ModuleContext) =>
+    startPolicy({ ...mortalLog(context), objects: mortalObjects(context.objects), state: mortalState(context.state) }),
+});
+Object.assign(orchestration, { start: (context: ModuleContext) => startOrchestration(mortalLog(context)) });
 await import("../../daemon/main.ts");

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
 import type { ObjectStore, StateStore } from "../../daemon/module.ts";
 import { createPolicyModule } from "../../modules/policy/index.ts";
 import { type Deployment, newSlot, type SlotState } from "../../modules/policy/serving/slot-state.ts";
+import { temporaryFolder } from "../harness/git.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
 import { createObjectStore, createStateStore, startModule, type TestModule, type TestOptions } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
@@ -139,7 +141,7 @@ describe("a promotion", () => {
 
     const back = await policy.call<Listed>("policy:rollback", { slot });
     assert.deepEqual([back.serving, back.contender, back.refused], ["uniform", undefined, ["linucb"]]);
-    await assert.rejects(promote, refused(/rolled back/));
+    await assert.rejects(promote, refused(/rolled back before, and is judged anew after \d{4,5} outcomes/));
     await assert.rejects(policy.call("policy:rollback", { slot }), failsWith("ROLLBACK_IMPOSSIBLE"));
   });
 
@@ -197,6 +199,43 @@ describe("a promotion", () => {
       assert.deepEqual([serves, left, refused], ["best_so_far", undefined, ["uniform"]]);
     });
   }
+});
+
+describe("a live comparison", () => {
+  it("is the same after a restart, and after the database was lost", async (t) => {
+    const folder = await temporaryFolder(t);
+    const log = new MemoryEventLog();
+    const contender = { deployment: { policy: "linucb" }, role: "guard", share: 0.05, since: 0, comparison: 3 } as const;
+    const state = await stateWith({ serving: { policy: "uniform" }, contender, comparisons: 3, before: [contender.deployment] });
+    const known = async (database: string, rounds: number) => {
+      await using policy = await start({ log, state, database: join(folder, database) });
+      await play(policy, rounds);
+      const [{ live }] = (await policy.call<{ slots: [{ live: Record<string, { outcomes: number }> }] }>("policy:list", { slot })).slots;
+      return { live, compared: await policy.call("policy:compare", { slot, left: "red", right: "blue", least_odds: 0.001 }) };
+    };
+    await known("policy.sqlite", 300);
+    const before = await known("policy.sqlite", 100);
+    assert.equal((before.live.contender?.outcomes ?? 0) + (before.live.serving?.outcomes ?? 0), 400);
+    assert.deepEqual(await known("policy.sqlite", 0), before);
+    assert.deepEqual(await known("another.sqlite", 0), before);
+  });
+
+  it("begins anew when rewards are defined anew", async () => {
+    const contender = { deployment: { policy: "linucb" }, role: "guard", share: 0.05, since: 0, comparison: 0 } as const;
+    await using policy = await start({ state: await stateWith({ contender, before: [contender.deployment] }) });
+    await play(policy, 50);
+    const counted = async () => {
+      const [{ live }] = (await policy.call<{ slots: [{ live: Record<string, { outcomes: number }> }] }>("policy:list", { slot })).slots;
+      return (live.contender?.outcomes ?? 0) + (live.serving?.outcomes ?? 0);
+    };
+    assert.equal(await counted(), 50);
+    await policy.call("policy:configure", { slot, learn: [] });
+    assert.equal(await counted(), 50);
+    await policy.call("policy:configure", { slot, reward: { kind: "linear", cost: 0.5 } });
+    assert.equal(await counted(), 0);
+    await play(policy, 10);
+    assert.equal(await counted(), 10);
+  });
 });
 
 describe("a checkpoint that cannot be used", () => {

@@ -222,6 +222,18 @@ describe("who gives an outcome", () => {
     assert.deepEqual(await policy.call("policy:outcome", { decision_id: second, reward: 1 }, module), { joined: true });
   });
 
+  it("is whoever a module chose for, which alone may choose for others and in its own slots", async () => {
+    await using policy = await start();
+    const ask = { slot: "experiment/x", candidates, on_behalf_of: { kind: "agent", id: "A" } };
+    const module = (id: string) => ({ caller: { kind: "module", id } as const });
+    for (const other of [agent("A"), {}, module("orchestration")])
+      await assert.rejects(policy.call("policy:select", ask, other), failsWith("SLOT_RESERVED"));
+    await assert.rejects(policy.call("policy:select", { ...ask, slot: "s" }, agent("B")), failsWith("REQUEST_INVALID"));
+    const { decision_id } = await policy.call<Selected>("policy:select", ask, module("experiment"));
+    await assert.rejects(policy.call("policy:outcome", { decision_id, reward: 1 }, agent("B")), failsWith("OUTCOME_FOREIGN"));
+    assert.deepEqual(await policy.call("policy:outcome", { decision_id, reward: 1 }, agent("A")), { joined: true });
+  });
+
   it("cannot weigh more than 1", async () => {
     await using policy = await start();
     for (const [reward, clipped] of [
@@ -339,6 +351,34 @@ describe("an outcome that nobody has to give", () => {
     await policy.call("policy:select", ask, { meta: { run: "R1" } });
     policy.publish("tool:completed", { name: "hammer", duration_ms: 5, cost: 0 }, { run: "R1" });
     assert.equal((await lastOutcome(policy, 2)).latency_ms, 5);
+  });
+
+  it("has to be named where no run asks, since nothing would ever tell it", async () => {
+    await using policy = await start();
+    const select = (event: string, run?: string) =>
+      policy.call("policy:select", { slot: "s", candidates, outcome_from: { event } }, { meta: { ...(run && { run }) } });
+    for (const [event, run] of [["run"], ["tool"], ["approval"], ["approval", "R1"]] as const)
+      await assert.rejects(
+        select(event, run),
+        (error) => failsWith("REQUEST_INVALID")(error) && /outcome_from\.id: needed/.test(String(error)),
+      );
+    assert.equal(policy.log.ofType("policy:selected").length, 0);
+  });
+
+  it("follows from an approval that was decided before it was linked", async () => {
+    const decided: Record<string, unknown> = { P1: "approved", P2: "denied", P3: "expired" };
+    const info = ({ id }: { id: string }) => {
+      if (decided[id] === undefined) throw new CodedError("APPROVAL_NOT_FOUND", "there is none");
+      return { id, state: decided[id] };
+    };
+    await using policy = await start({ handlers: { "approval:info": info } });
+    for (const id of ["P1", "P2", "P3", "P4"]) {
+      const { decision_id } = await policy.call<Selected>("policy:select", { slot: "s", candidates });
+      assert.deepEqual(await policy.call("policy:link", { decision_id, outcome_from: { event: "approval", id } }), { linked: true });
+    }
+    assert.deepEqual(rewards(policy.log), [1, 0]);
+    policy.publish("approval:decided", { id: "P4", state: "approved" });
+    assert.equal((await lastOutcome(policy, 3)).reward, 1);
   });
 
   it("follows from an approval", async () => {
