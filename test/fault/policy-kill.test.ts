@@ -7,7 +7,7 @@ import { askerOn } from "../harness/ask.ts";
 import { startDaemonProcess } from "../harness/daemon-process.ts";
 import { temporaryFolder } from "../harness/git.ts";
 import { startPolicyLoad } from "../harness/policy-load.ts";
-import { assertPoliciesSound, firstOutcomes } from "../harness/policy-state.ts";
+import { assertPoliciesSound, firstOutcomes, listSlot } from "../harness/policy-state.ts";
 import { rounds } from "../harness/rounds.ts";
 import { readStoredEvents } from "../harness/stored-events.ts";
 import { until } from "../harness/until.ts";
@@ -53,6 +53,14 @@ test("kill -9 while policies are trained, kept, promoted and rolled back: the sa
     }
     load.goOn();
   }
+  await until(
+    async () => {
+      const { contender, refused } = await listSlot(client, "lamp");
+      return contender !== undefined || refused.length > 0;
+    },
+    "a promotion",
+    120_000,
+  );
   await load.finish();
   for (const slot of slots) await assertPoliciesSound(daemon, client, slot, "uniform", checked);
 
