@@ -5,6 +5,7 @@ import { type Command, commandsOf } from "../../daemon/module.ts";
 import { compare } from "./evaluation/confidence-sequence.ts";
 import { featureChoice, featureSpec, specOf } from "./features/choice.ts";
 import type { FeatureSpec } from "./features/spec.ts";
+import { architecture, smallNetwork } from "./neural/architecture.ts";
 import { kinds, onlineKinds, unknownPolicy } from "./policies/kinds.ts";
 import { defaultReward, rewardDefinition } from "./reward.ts";
 import { outcomeSource, slotName } from "./schema.ts";
@@ -35,6 +36,8 @@ export const checkpointFields = z.object({
   bytes: z.int(),
   outcomes: z.int().describe("of the slot that it learned from"),
   feature_spec: z.string(),
+  network: architecture.optional(),
+  backend: z.string().optional().describe("what computed it: the same outcomes give the same bits on the same backend"),
   seed: z.int(),
   trained_at: z.string(),
   report: z.record(z.string(), z.number()),
@@ -53,6 +56,7 @@ const slotFields = z.object({
   frozen: z.boolean(),
   learn: z.array(z.string()),
   features: featureSpec.describe("how its contexts and candidates become numbers"),
+  network: architecture.describe("what its kto and reinforce are like when they are trained next"),
   reward: rewardDefinition,
   outcome_from: outcomeSource.shape.event.optional(),
   checkpoints: z.array(checkpointFields),
@@ -70,6 +74,7 @@ const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof 
     frozen,
     learn,
     features,
+    network = smallNetwork,
     checkpoints,
     outcome_from,
     reward = defaultReward,
@@ -87,6 +92,7 @@ const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof 
     frozen,
     learn: [...learn],
     features,
+    network,
     reward,
     ...(outcome_from && { outcome_from }),
     checkpoints: checkpoints.map((one) => ({ ...one, report: { ...one.report } })),
@@ -143,16 +149,23 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
       features: featureChoice
         .optional()
         .describe("all of them; what is not said is as usual. Where they are others, everything is learned from the experience again"),
+      network: architecture.optional().describe("what kto and reinforce are like, from the next training on"),
     }),
     output: slotFields,
-    async handle({ slot, learn, reward, outcome_from, features: chosen }, { state, meta, signal }) {
+    async handle({ slot, learn, reward, outcome_from, features: chosen, network }, { state, meta, signal }) {
       const features = chosen && specOf(chosen);
       if (features?.text) await state.embedder.check(features.text, meta);
       await state.ledger.reached(state.lastWritten, signal);
       await state.slots.change(slot, (present) => {
         const { outcome_from: before, ...rest } = features === undefined ? present : withFeatures(slot, present, features, state);
         const source = outcome_from === undefined ? before : (outcome_from ?? undefined);
-        const configured = { ...rest, ...(learn && { learn }), ...(reward && { reward }), ...(source && { outcome_from: source }) };
+        const configured = {
+          ...rest,
+          ...(learn && { learn }),
+          ...(reward && { reward }),
+          ...(network && { network }),
+          ...(source && { outcome_from: source }),
+        };
         const isGradedAnew = JSON.stringify(configured.reward ?? defaultReward) !== JSON.stringify(present.reward ?? defaultReward);
         const next = isGradedAnew ? compareAnew(configured, state.ledger.tally(slot).outcomes) : configured;
         const data = {
@@ -161,6 +174,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
           reward: next.reward ?? defaultReward,
           ...(source && { outcome_from: source }),
           features: next.features,
+          network: next.network ?? smallNetwork,
           serving: labelOf(next.serving),
         };
         return { state: next, tell: { event: "policy:configured", data } };
@@ -177,7 +191,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     async handle({ slot, policy }, { state, signal }) {
       if (kinds[policy]?.train === undefined) throw unknownPolicy(policy);
       await state.ledger.reached(state.lastWritten, signal);
-      const checkpoint = await state.training.train(slot, policy, state.ledger.tally(slot).outcomes);
+      const checkpoint = await state.training.train(slot, policy, state.ledger.tally(slot).outcomes, signal);
       return { ...checkpoint, report: { ...checkpoint.report } };
     },
   }),
@@ -197,7 +211,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
       const { slot } = input;
       await state.ledger.reached(state.lastWritten, signal);
       const deployment = deploymentOf(input, state);
-      const evaluation = await state.gate.evaluate(slot, deployment);
+      const evaluation = await state.gate.evaluate(slot, deployment, signal);
       return {
         slot,
         policy: labelOf(deployment),
@@ -247,7 +261,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     async handle(input, { state, signal }) {
       const { slot } = input;
       await state.ledger.reached(state.lastWritten, signal);
-      await state.gate.promote(slot, deploymentOf(input, state), false);
+      await state.gate.promote(slot, deploymentOf(input, state), false, signal);
       return describe(slot, state);
     },
   }),

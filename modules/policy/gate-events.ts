@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { EventDeclaration } from "../../daemon/module.ts";
 import { featureSpec } from "./features/choice.ts";
 import { checkpointFields } from "./gate-commands.ts";
+import { architecture } from "./neural/architecture.ts";
 import { rewardDefinition } from "./reward.ts";
 import { outcomeSource } from "./schema.ts";
 
@@ -14,6 +15,7 @@ const configured = z.object({
   reward: rewardDefinition,
   outcome_from: outcomeSource.shape.event.optional(),
   features: featureSpec,
+  network: architecture,
   serving: z.string().describe("where the features are others now, the latest that learns as it goes"),
 });
 /** The data of `policy:configured`. */

@@ -71,8 +71,11 @@ export class Gate {
     return { policy, checkpoint: found.sha256 };
   }
 
-  /** On logged outcomes that came after those it learned from; of a policy that learns as it goes, on the second half of them. */
-  async evaluate(slot: string, deployment: Deployment): Promise<Evaluation> {
+  /**
+   * On logged outcomes that came after those it learned from; of a policy that learns as it goes, on the second half of them.
+   * @param asked of whoever waits for it, as Learner.train() has it
+   */
+  async evaluate(slot: string, deployment: Deployment, asked?: AbortSignal): Promise<Evaluation> {
     const { ledger, slots, learner } = this.#options;
     const { serving, checkpoints, features } = slots.of(slot);
     const { outcomes } = ledger.tally(slot);
@@ -80,7 +83,7 @@ export class Gate {
     const learned = checkpoints.find(({ sha256 }) => sha256 === deployment.checkpoint)?.outcomes ?? Math.floor((first + outcomes) / 2);
     const [policy, present] = await Promise.all([this.#stateOf(deployment), this.#stateOf(serving)]);
     const job = { kind: "evaluate", policy, serving: present, options: optionsOf(slot, features), after: learned } as const;
-    return learner.evaluate(job, ledger.outcomes(slot, first, outcomes));
+    return learner.evaluate(job, ledger.outcomes(slot, first, outcomes), asked);
   }
 
   async #stateOf({ policy, checkpoint }: Deployment): Promise<PolicyState> {
@@ -106,7 +109,7 @@ export class Gate {
    * One step for a policy: a trial, or from the trial to all.
    * @throws CodedError PROMOTION_REFUSED, SLOT_FROZEN
    */
-  async promote(slot: string, deployment: Deployment, automatic: boolean): Promise<SlotState> {
+  async promote(slot: string, deployment: Deployment, automatic: boolean, asked?: AbortSignal): Promise<SlotState> {
     const { slots, ledger } = this.#options;
     const label = labelOf(deployment);
     const state = slots.of(slot);
@@ -126,7 +129,7 @@ export class Gate {
         deployment.checkpoint === undefined ? `, and is judged anew after ${2 * (state.judged[label] ?? 0)} outcomes of the slot` : "";
       throw refuse(`it was rolled back before${again}`);
     }
-    const evaluation = await this.evaluate(slot, deployment);
+    const evaluation = await this.evaluate(slot, deployment, asked);
     if (!evaluation.decision.promote) throw refuse(evaluation.decision.reason, { evaluation });
     const begun = await slots.change(slot, (present) => {
       if (present.frozen || present.contender?.role === "trial" || !isSame(present.serving, state.serving)) return undefined;

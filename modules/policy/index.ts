@@ -96,8 +96,8 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
         },
         onForgotten: () => online?.forget(),
       });
-      const { baseline, learn, features, embedding_patience } = context.settings as Settings;
-      const slots = await Slots.open(context, newSlot(baseline, learn, specOf(features)));
+      const { baseline, learn, features, network, embedding_patience } = context.settings as Settings;
+      const slots = await Slots.open(context, newSlot(baseline, learn, specOf(features), network));
       const checkpoints = new Checkpoints(context);
       const learner = new Learner();
       const learning = new OnlinePolicies(database, ledger, context.log);

@@ -13,7 +13,6 @@ import { readersLag } from "./experience/store.ts";
 import type { Gate } from "./gate.ts";
 import type { Learner } from "./learner/learner.ts";
 import type { Joined, Ledger } from "./ledger.ts";
-import { smallNetwork } from "./neural/network.ts";
 import { kinds, onlineKinds } from "./policies/kinds.ts";
 import { optionsOf } from "./serving/online.ts";
 import { addCheckpoint, type Checkpoint, isSame, isToBeJudged, labelOf, noteJudged, type SlotState } from "./serving/slot-state.ts";
@@ -84,9 +83,9 @@ export class Training implements AsyncDisposable {
    */
   async train(slot: string, policy: string, outcomes: number, asked?: AbortSignal): Promise<Checkpoint> {
     const { context, ledger, slots, checkpoints, learner } = this.#options;
-    const { features, frozen, network = smallNetwork } = slots.of(slot);
+    const { features, frozen, network } = slots.of(slot);
     if (frozen) throw new CodedError("SLOT_FROZEN", `${slot} is frozen: nothing is trained until it is unfrozen.`, { slot });
-    const options = { ...optionsOf(slot, features), network };
+    const options = { ...optionsOf(slot, features), ...(network && { network }) };
     const {
       state,
       report,

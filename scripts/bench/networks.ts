@@ -1,9 +1,10 @@
 /** Forward passes of the networks of trained policies: plain code, which serves, beside TensorFlow.js, which trains. */
 import { encode } from "../../modules/policy/features/encode.ts";
 import { defaultSpec } from "../../modules/policy/features/spec.ts";
+import { type Architecture, smallNetwork } from "../../modules/policy/neural/architecture.ts";
 import { loadBackend } from "../../modules/policy/neural/backend.ts";
 import { situationTensors } from "../../modules/policy/neural/batch.ts";
-import { type Architecture, initialWeights, networkOf, smallNetwork } from "../../modules/policy/neural/network.ts";
+import { initialWeights, networkOf } from "../../modules/policy/neural/network.ts";
 import type { Figure } from "./main.ts";
 import { latency, median } from "./measure.ts";
 

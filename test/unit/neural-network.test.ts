@@ -6,10 +6,11 @@ import { promisify } from "node:util";
 import { normal, seededRandom } from "../../modules/policy/chance.ts";
 import { encode } from "../../modules/policy/features/encode.ts";
 import { defaultSpec } from "../../modules/policy/features/spec.ts";
+import { type Architecture, architecture, smallNetwork } from "../../modules/policy/neural/architecture.ts";
 import { loadBackend } from "../../modules/policy/neural/backend.ts";
 import { situationTensors } from "../../modules/policy/neural/batch.ts";
 import { critic } from "../../modules/policy/neural/critic.ts";
-import { type Architecture, initialWeights, networkOf, type Parameter, type Weights } from "../../modules/policy/neural/network.ts";
+import { initialWeights, networkOf, type Parameter, type Weights } from "../../modules/policy/neural/network.ts";
 import { norm } from "../../modules/policy/neural/optimiser.ts";
 import type { Situation } from "../../modules/policy/policies/policy.ts";
 
@@ -33,8 +34,8 @@ const tensorsOf = (tf: Awaited<ReturnType<typeof loadBackend>>["tf"], parameters
   parameters.map(({ shape }, index) => tf.tensor(weights[index] as Float32Array, [...shape]));
 
 const architectures: Record<string, Architecture> = {
-  "a perceptron": { kind: "mlp", hidden: [64] },
-  "a perceptron of three layers": { kind: "mlp", hidden: [17, 9, 4] },
+  "a perceptron": { kind: "mlp", width: 64, layers: 1 },
+  "a perceptron of three layers": { kind: "mlp", width: 17, layers: 3 },
   "a transformer": { kind: "transformer", width: 64, heads: 4, layers: 2 },
   "a transformer of another shape": { kind: "transformer", width: 24, heads: 3, layers: 3 },
 };
@@ -139,5 +140,19 @@ describe("the backend", () => {
     `;
     const { stdout } = await run(process.execPath, ["--disable-warning=ExperimentalWarning", "--input-type=module", "--eval", program]);
     assert.deepEqual(JSON.parse(stdout), { sums: [0.5, 0.5], loaded: [] });
+  });
+});
+
+describe("the size of a network", () => {
+  const refusal = (shape: object) => architecture.safeParse(shape).error?.issues[0]?.message;
+
+  it("is bounded by what a choice may take, and has heads that divide the width", () => {
+    const usual = { kind: "transformer", width: 64, heads: 4, layers: 2 };
+    assert.deepEqual([architecture.parse({ kind: "transformer" }), architecture.parse({ kind: "mlp" })], [usual, smallNetwork]);
+    assert.match(refusal({ ...usual, heads: 5 }) ?? "", /divide the width/);
+    for (const large of [{ width: 128 }, { layers: 3 }, { width: 256, heads: 8, layers: 6 }]) {
+      assert.match(refusal({ ...usual, ...large }) ?? "", /too large to serve/);
+    }
+    for (const wrong of [{ kind: "mlp", layers: 9 }, { kind: "mlp", heads: 2 }, { kind: "oracle" }]) assert.ok(refusal(wrong));
   });
 });

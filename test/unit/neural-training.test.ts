@@ -210,7 +210,7 @@ describe("kto", () => {
 
   it("trains a transformer, and serves it from its state whatever the settings are now", async () => {
     const network = { kind: "transformer", width: 16, heads: 2, layers: 1 } as const;
-    const { policy, origin } = await train(ktoWith({ updates: 40, batch: 8 }), log(40), { network });
+    const { policy, origin } = await train(ktoWith({ updates: 40, batch: 32 }), log(40), { network });
     assert.ok(oddsOf(policy) > 0.6);
     assert.deepEqual(origin, { network, backend: (await loadBackend()).name });
     assert.equal(kto.load(policy.save(), options).version, policy.version);

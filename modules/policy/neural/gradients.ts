@@ -5,7 +5,8 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type * as TensorFlow from "@tensorflow/tfjs-core";
 import type { FeatureSpec } from "../features/spec.ts";
-import type { Architecture, Parameter, Tf, Weights } from "./network.ts";
+import type { Architecture } from "./architecture.ts";
+import type { Parameter, Tf, Weights } from "./network.ts";
 
 export interface Differentiated {
   readonly loss: number;

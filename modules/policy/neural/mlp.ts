@@ -12,8 +12,9 @@ import { perceptron } from "./perceptron.ts";
 
 type Matrices<Each> = readonly [Each, Each, Each, Each];
 
-export function mlp(spec: FeatureSpec, hidden: readonly number[]): Network {
-  const [first = 1, ...rest] = hidden;
+/** @param layers of so many numbers each */
+export function mlp(spec: FeatureSpec, { width: first, layers }: { readonly width: number; readonly layers: number }): Network {
+  const rest = new Array<number>(layers - 1).fill(first);
   const joint = [
     unitMatrix("context", spec.context, first),
     unitMatrix("candidate", spec.candidate, first),

@@ -6,6 +6,7 @@ import type * as TensorFlow from "@tensorflow/tfjs-core";
 import { normal, seededRandom } from "../chance.ts";
 import type { FeatureSpec } from "../features/spec.ts";
 import type { Situation } from "../policies/policy.ts";
+import type { Architecture } from "./architecture.ts";
 import type { SituationTensors } from "./batch.ts";
 import { mlp } from "./mlp.ts";
 import { transformer } from "./transformer.ts";
@@ -32,17 +33,9 @@ export interface Network {
   graph(tf: Tf, weights: readonly TensorFlow.Tensor[], batch: SituationTensors): TensorFlow.Tensor2D;
 }
 
-/** A perceptron over the context and each candidate alone, or a transformer over the context and all candidates together. */
-export type Architecture =
-  | { readonly kind: "mlp"; readonly hidden: readonly number[] }
-  | { readonly kind: "transformer"; readonly width: number; readonly heads: number; readonly layers: number };
-
 export function networkOf(architecture: Architecture, spec: FeatureSpec): Network {
-  return architecture.kind === "mlp" ? mlp(spec, architecture.hidden) : transformer(spec, architecture);
+  return architecture.kind === "mlp" ? mlp(spec, architecture) : transformer(spec, architecture);
 }
-
-/** A network that serves 50 candidates in well under a millisecond. */
-export const smallNetwork: Architecture = { kind: "mlp", hidden: [64] };
 
 export function initialWeights(parameters: readonly Parameter[], seed: number): Weights {
   const random = seededRandom(seed);

@@ -1,8 +1,8 @@
 /** All that a trained policy remembers, and its bytes: format, feature spec, architecture, backend, shapes and SHA-256 stand before the numbers. */
-import { CodedError } from "../../../daemon/errors.ts";
-import { packState, unpackState } from "../policies/state.ts";
+import { packState, refusedState, unpackState } from "../policies/state.ts";
+import { type Architecture, architecture as knownArchitecture } from "./architecture.ts";
 import type { Backend } from "./backend.ts";
-import { type Architecture, type Parameter, sizeOf, type Weights } from "./network.ts";
+import { type Parameter, sizeOf, type Weights } from "./network.ts";
 import type { Moments } from "./optimiser.ts";
 
 export interface NeuralState {
@@ -43,19 +43,21 @@ export function loadState(
   parametersOf: (architecture: Architecture) => readonly Parameter[],
 ): NeuralState {
   const { header, vectors } = unpackState<Header>(bytes, policy, spec);
-  const parameters = parametersOf(header.architecture);
+  const known = knownArchitecture.safeParse(header.architecture).data;
+  if (known === undefined) throw refusedState(policy, spec, "of a network that cannot serve");
+  const parameters = parametersOf(known);
   const groups = 3;
   const fits = vectors.every(({ length }, index) => length === sizeOf(parameters[index % parameters.length]?.shape ?? []));
   if (!fits || vectors.length !== groups * parameters.length) {
-    throw new CodedError("POLICY_STATE_INVALID", "The state is of another shape.", { policy, spec });
+    throw refusedState(policy, spec, "of another shape");
   }
   const [weights = [], first = [], second = []] = Array.from({ length: groups }, (_, group) =>
     vectors.slice(group * parameters.length, (group + 1) * parameters.length).map((vector) => Float32Array.from(vector)),
   );
   // Finite as doubles, too large as what they become.
   if ([weights, first, second].flat().some((vector) => vector.some((value) => !Number.isFinite(value)))) {
-    throw new CodedError("POLICY_STATE_INVALID", "The state is not made of finite numbers", { policy, spec });
+    throw refusedState(policy, spec, "not made of finite numbers");
   }
-  const { architecture, backend, updates } = header;
-  return { architecture, backend, weights, moments: { updates, first, second } };
+  const { backend, updates } = header;
+  return { architecture: known, backend, weights, moments: { updates, first, second } };
 }

@@ -5,7 +5,7 @@
  */
 import type * as TensorFlow from "@tensorflow/tfjs-core";
 import type { FeatureSpec } from "../features/spec.ts";
-import { affine, dot, rectify, softmax, sparseAffine } from "./arithmetic.ts";
+import { affine, dot, rectify, sparseAffine } from "./arithmetic.ts";
 import { multiply } from "./multiply.ts";
 import { matrix, type Network, ones, outputScale, type Parameter, type Tf, unitMatrix, zeros } from "./network.ts";
 
@@ -134,22 +134,29 @@ function attend(query: Float32Array, key: Float32Array, value: Float32Array, wid
   const count = query.length / width;
   const each = width / heads;
   const attended = new Float32Array(query.length);
-  const scores = new Float64Array(count);
+  const shares = new Float64Array(count);
+  const sums = new Float64Array(each);
   for (let head = 0; head < heads; head++) {
     for (let to = 0; to < count; to++) {
       const at = to * width + head * each;
-      for (let from = 0; from < count; from++) {
-        const other = from * width + head * each;
+      let most = Number.NEGATIVE_INFINITY;
+      for (let from = 0, other = head * each; from < count; from++, other += width) {
         let sum = 0;
         for (let index = 0; index < each; index++) sum += (query[at + index] as number) * (key[other + index] as number);
-        scores[from] = sum / Math.sqrt(each);
+        const score = sum / Math.sqrt(each);
+        shares[from] = score;
+        if (score > most) most = score;
       }
-      for (const [from, share] of softmax(scores).entries()) {
-        const other = from * width + head * each;
+      let whole = 0;
+      sums.fill(0);
+      for (let from = 0, other = head * each; from < count; from++, other += width) {
+        const share = Math.exp((shares[from] as number) - most);
+        whole += share;
         for (let index = 0; index < each; index++) {
-          attended[at + index] = (attended[at + index] as number) + share * (value[other + index] as number);
+          sums[index] = (sums[index] as number) + share * (value[other + index] as number);
         }
       }
+      for (let index = 0; index < each; index++) attended[at + index] = (sums[index] as number) / whole;
     }
   }
   return attended;

@@ -1,10 +1,11 @@
 import { seededRandom } from "../chance.ts";
+import { smallNetwork } from "../neural/architecture.ts";
 import { loadBackend } from "../neural/backend.ts";
 import { balancedBatch, judgedOf } from "../neural/classes.ts";
 import { checkExperiences } from "../neural/experiences.ts";
 import { sliceSize } from "../neural/gradients.ts";
 import { type KtoFigures, type KtoUpdateSettings, ktoUpdate } from "../neural/kto-update.ts";
-import { initialWeights, networkOf, smallNetwork } from "../neural/network.ts";
+import { initialWeights, networkOf } from "../neural/network.ts";
 import { noMoments } from "../neural/optimiser.ts";
 import { neuralPolicy } from "../neural/policy.ts";
 import { loadState, type NeuralState } from "../neural/state.ts";
@@ -13,7 +14,7 @@ import type { PolicyKind, PolicyOptions } from "./policy.ts";
 export interface KtoSettings extends KtoUpdateSettings {
   /** Updates of one training. */
   readonly updates: number;
-  /** Choices of one update, half of either class. */
+  /** Choices of one update, half of either class; of a transformer, which takes longer over each, a quarter of it. */
   readonly batch: number;
   /** Share of the odds that is spread over all candidates alike. */
   readonly exploration: number;
@@ -67,9 +68,10 @@ export function ktoWith(changes: Partial<KtoSettings>): PolicyKind {
       const { tf, name: backend } = await loadBackend();
       const slicing = { tf, spec: options.spec, parameters: network.parameters, size: sliceSize(state.architecture), signal };
       const sums = { loss: 0, entropy: 0, kl: 0, gradient_norm: 0, effective_batch: 0 };
+      const size = state.architecture.kind === "transformer" ? settings.batch / 4 : settings.batch;
       let updates = 0;
       for (; updates < settings.updates; updates++) {
-        const batch = balancedBatch(all, settings.batch, random);
+        const batch = balancedBatch(all, size, random);
         if (batch === undefined) break;
         const { state: next, figures } = await ktoUpdate(slicing, network, state, reference, batch, settings);
         state = { ...next, backend };

@@ -5,8 +5,8 @@
  * Choosing is not its work: the module draws, so that the odds it logs are those that it drew from.
  */
 import type { FeatureSpec } from "../features/spec.ts";
+import type { Architecture } from "../neural/architecture.ts";
 import type { Backend } from "../neural/backend.ts";
-import type { Architecture } from "../neural/network.ts";
 
 /** One of the things to choose from, as it was asked. */
 export interface Candidate {

@@ -1,9 +1,10 @@
 import { seededRandom } from "../chance.ts";
+import { type Architecture, smallNetwork } from "../neural/architecture.ts";
 import { loadBackend } from "../neural/backend.ts";
 import { critic } from "../neural/critic.ts";
 import { checkExperiences } from "../neural/experiences.ts";
 import { sliceSize } from "../neural/gradients.ts";
-import { type Architecture, initialWeights, networkOf, smallNetwork } from "../neural/network.ts";
+import { initialWeights, networkOf } from "../neural/network.ts";
 import { noMoments } from "../neural/optimiser.ts";
 import { neuralPolicy } from "../neural/policy.ts";
 import { type PolicyGradientFigures, type PolicyGradientSettings, policyGradientUpdate } from "../neural/policy-gradient-update.ts";

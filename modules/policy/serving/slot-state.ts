@@ -10,7 +10,7 @@
  * 4. Every comparison has its number, so that no selection counts in another one.
  */
 import { defaultSpec, type FeatureSpec } from "../features/spec.ts";
-import type { Architecture } from "../neural/network.ts";
+import type { Architecture } from "../neural/architecture.ts";
 import type { RewardDefinition } from "../reward.ts";
 import type { OutcomeSource } from "../schema.ts";
 
