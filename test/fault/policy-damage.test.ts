@@ -78,7 +78,7 @@ const damages: Readonly<Record<string, Damage>> = {
   "with Infinity": { state: (slot) => withNumber(slot, Number.POSITIVE_INFINITY), says: /finite/ },
   "with a number that no weight can hold": { state: (slot) => withNumber(slot, 1e300), says: /finite/ },
   "of another policy": { state: () => packState("reinforce", defaultSpec.version, {}, []), says: /reinforce/ },
-  "without a network": { state: () => packState("kto", defaultSpec.version, {}, []), says: /read|shape/ },
+  "without a network": { state: () => packState("kto", defaultSpec.version, {}, []), says: /network/ },
   "that is none": { state: () => Buffer.from("no state at all"), says: /not one/ },
 };
 
