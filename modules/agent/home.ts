@@ -1,4 +1,5 @@
 /** What the parts of the module share, and how an event of an agent is told. */
+import type { Leases } from "../../daemon/leases.ts";
 import type { Caller, MessageMeta, ModuleContext, PromptStream } from "../../daemon/module.ts";
 import type { Profiles } from "./profile.ts";
 import type { AgentRecord, Registry } from "./registry.ts";
@@ -24,6 +25,8 @@ export interface Home extends AsyncDisposable {
   readonly registry: Registry;
   readonly profiles: Profiles;
   readonly workers: Workers;
+  /** Which agents are this daemon's: it answers their messages, and begins their runs. */
+  readonly leases: Leases;
   /** Agents that are about to be spawned, by parent: they count as its children already. */
   readonly expected: Map<string, number>;
   /** Runs that are being started, by agent: whoever repeats the request waits for the same. */

@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
+import { openLeases } from "../../daemon/leases.ts";
 import { type Attempt, type Call, commandsOf, type Delivered, defineModule, type EventRecord } from "../../daemon/module.ts";
 import { activityOf } from "./activity.ts";
 import { aboutOf, type Home, placeOf } from "./home.ts";
@@ -142,9 +143,25 @@ export default defineModule<Home>({
     const registry = await Registry.open(context);
     const profiles = new Profiles(context);
     const stopping = new AbortController();
+    const leases = await openLeases({
+      state: context.state,
+      log: context.log,
+      self: registry.identity,
+      newId: context.newId,
+      wanted: () => new Set([...registry.living()].map(({ owner }) => owner)),
+      onGained(owner) {
+        context.log.warn({ owner }, "this daemon answers for the agents of another");
+        begin(owner);
+      },
+      onLost(owner) {
+        context.log.warn({ owner }, "another daemon answers for the agents of this one");
+        for (const { agent_id } of registry.of(owner)) workers.stop(agent_id);
+      },
+    });
     const workers = new Workers({
       context,
       registry,
+      leases,
       think: (agent, message, signal) =>
         think(
           { context, profiles, registry, ask: (one, asked, question, until) => askHuman(home, one, asked, question, until) },
@@ -159,6 +176,7 @@ export default defineModule<Home>({
       registry,
       profiles,
       workers,
+      leases,
       expected: new Map(),
       beginning: new Map(),
       replies: new Map(),
@@ -168,14 +186,24 @@ export default defineModule<Home>({
       async [Symbol.asyncDispose]() {
         stopping.abort();
         await network[Symbol.asyncDispose]();
-        await Promise.all([settled, workers[Symbol.asyncDispose]()]);
+        await Promise.all([...settling, workers[Symbol.asyncDispose]()]);
+        await leases[Symbol.asyncDispose]();
         await registry[Symbol.asyncDispose]();
       },
     };
+    const settling = new Set<Promise<void>>();
+    /** Goes on with the agents of this owner. */
+    const begin = (owner: string) => {
+      for (const { agent_id } of registry.of(owner)) workers.wake(agent_id);
+      const settled = settle(home, owner).finally(() => settling.delete(settled));
+      settling.add(settled);
+    };
     context.onDenied((attempt) => tellDenied(home, attempt));
     registry.onMessage = ({ to }) => onMessage(home, to);
-    for (const agent_id of registry.pending.keys()) workers.wake(agent_id);
-    const settled = settle(home);
+    registry.onReply = (reply) => home.replies.get(reply.in_reply_to ?? "")?.(reply);
+    registry.onChanged = (agent_id) => onChanged(home, agent_id);
+    begin(leases.owner);
+    void leases.check();
     const network = context.agentNetwork.serve(hostOf(home));
     registry.onSpawned = (one) => network.announce(hostedOf(one));
     return home;
@@ -198,6 +226,12 @@ function onMessage(home: Home, to: string): void {
   refuseMessages(home, to, receiver.state).catch((error: unknown) => {
     home.context.log.warn({ agent: to, error }, "a message to an agent that has ended is refused at the next start");
   });
+}
+
+/** Another daemon may have held it, or let it go on. */
+function onChanged({ registry, workers }: Home, agent_id: string): void {
+  if (registry.agents.get(agent_id)?.state === "active") workers.wake(agent_id);
+  else workers.stop(agent_id);
 }
 
 /** The end of a run is that of its agent, and of the agents that it spawned. */

@@ -38,8 +38,14 @@ export class Registry implements AsyncDisposable {
   readonly pending = new Map<string, Map<string, Pending>>();
   /** Called for each message that an agent has to answer, after the start. */
   onMessage: (message: Pending) => void = () => {};
+  /** Called for each reply, after the start. */
+  onReply: (reply: Message) => void = () => {};
+  /** Called for each agent that the log tells is held, goes on or has ended, after the start. */
+  onChanged: (agent_id: string) => void = () => {};
   /** Called for each agent that comes to be, after the start. */
   onSpawned: (agent: AgentRecord) => void = () => {};
+  /** Of the data folder. */
+  readonly identity: string;
   readonly #context: ModuleContext;
   readonly #shelf: Shelf;
   readonly #children = new Map<string, Set<string>>();
@@ -51,6 +57,7 @@ export class Registry implements AsyncDisposable {
   private constructor(context: ModuleContext) {
     this.#context = context;
     this.#shelf = openShelf(context.openDatabase());
+    this.identity = this.#shelf.identity(context.newId);
   }
 
   /** Resolves when everything that the log held is known. */
@@ -106,6 +113,11 @@ export class Registry implements AsyncDisposable {
     if (found !== undefined && found.run_id === undefined) this.#place({ ...found, run_id, ...(capabilities && { capabilities }) });
   }
 
+  /** Those of this owner. */
+  of(owner: string): AgentRecord[] {
+    return [...this.agents.values()].filter((one) => one.owner === owner);
+  }
+
   /** Those that have not ended, the first ones first. */
   *living(): Generator<AgentRecord> {
     for (const one of this.agents.values()) if (isLiving(one)) yield one;
@@ -147,6 +159,7 @@ export class Registry implements AsyncDisposable {
         if (in_reply_to !== undefined) {
           this.settle(in_reply_to);
           messages.set(in_reply_to, undefined);
+          if (this.#isLive) this.onReply(event.data as Message);
         }
         if (usage !== undefined && this.#charge(from, usage, event.seq)) touched.add(from);
         const waiting = this.#await(event);
@@ -161,7 +174,9 @@ export class Registry implements AsyncDisposable {
     }
     const forgotten = this.#forgetOldest();
     this.#shelf.write({ agents: new Map([...touched, ...forgotten].map((id) => [id, this.agents.get(id)])), messages, position });
-    if (this.#isLive) for (const message of arrived) this.onMessage(message);
+    if (!this.#isLive) return;
+    for (const message of arrived) this.onMessage(message);
+    for (const agent_id of touched) this.onChanged(agent_id);
   }
 
   /** @returns whether there is such an agent */

@@ -3,6 +3,8 @@ import type { Database, LogPosition } from "../../daemon/module.ts";
 import type { AgentRecord, Pending } from "./registry.ts";
 
 export interface Shelf extends Disposable {
+  /** Of the data folder, the same after a restart. @param newId gives it at first */
+  identity(newId: () => string): string;
   /** Of another log than this one nothing is known. */
   read(log: string): { agents: AgentRecord[]; messages: Pending[]; position: LogPosition | undefined };
   /** All of it or nothing; undefined removes. */
@@ -15,9 +17,10 @@ export interface Shelf extends Disposable {
 
 /** Another layout is another name, so that an older file is left alone and filled anew. */
 const tables = `
-  CREATE TABLE IF NOT EXISTS agents_1 (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS messages_1 (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS position_1 (one INTEGER PRIMARY KEY CHECK (one = 1), log TEXT NOT NULL, seq INTEGER NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS agents_2 (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS messages_2 (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS position_2 (one INTEGER PRIMARY KEY CHECK (one = 1), log TEXT NOT NULL, seq INTEGER NOT NULL) STRICT;
 `;
 
 export function openShelf(database: Database): Shelf {
@@ -32,9 +35,9 @@ export function openShelf(database: Database): Shelf {
       }
     };
   };
-  const writeAgents = writer("agents_1");
-  const writeMessages = writer("messages_1");
-  const moveTo = database.prepare("INSERT OR REPLACE INTO position_1 (one, log, seq) VALUES (1, ?, ?)");
+  const writeAgents = writer("agents_2");
+  const writeMessages = writer("messages_2");
+  const moveTo = database.prepare("INSERT OR REPLACE INTO position_2 (one, log, seq) VALUES (1, ?, ?)");
   const recordsIn = <Record>(table: string): Record[] =>
     database
       .prepare(`SELECT record FROM ${table} ORDER BY id`)
@@ -42,15 +45,19 @@ export function openShelf(database: Database): Shelf {
       .map(({ record }) => JSON.parse(String(record)) as Record);
 
   return {
+    identity(newId) {
+      database.prepare("INSERT OR IGNORE INTO identity (one, id) VALUES (1, ?)").run(newId());
+      return String(database.prepare("SELECT id FROM identity").get()?.id);
+    },
     read(log) {
-      const place = database.prepare("SELECT log, seq FROM position_1").get();
+      const place = database.prepare("SELECT log, seq FROM position_2").get();
       if (place !== undefined && place.log !== log) {
-        database.exec("DELETE FROM agents_1; DELETE FROM messages_1; DELETE FROM position_1;");
+        database.exec("DELETE FROM agents_2; DELETE FROM messages_2; DELETE FROM position_2;");
         return { agents: [], messages: [], position: undefined };
       }
       return {
-        agents: recordsIn<AgentRecord>("agents_1"),
-        messages: recordsIn<Pending>("messages_1"),
+        agents: recordsIn<AgentRecord>("agents_2"),
+        messages: recordsIn<Pending>("messages_2"),
         position: place && { log: String(place.log), seq: Number(place.seq) },
       };
     },

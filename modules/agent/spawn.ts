@@ -93,6 +93,7 @@ function recordOf(agent_id: string, request_id: string, request: SpawnRequest, p
   const thinksWith = model ?? profile.model;
   return {
     agent_id,
+    owner: home.leases.owner,
     ...(name && { name }),
     ...(group && { group }),
     profile: request.profile,
@@ -209,17 +210,17 @@ async function failSurely(home: Home, { agent_id, place }: AgentRecord, error: u
 }
 
 /**
- * Goes on with what a stop of the daemon cut short: runs that have not begun, children and askers of agents that have ended.
+ * Goes on with what a stop of the daemon that had these agents cut short: runs that have not begun, children and askers of agents that have ended.
  * Repeated, since other modules answer only after all have started.
  */
-export async function settle(home: Home): Promise<void> {
+export async function settle(home: Home, owner: string): Promise<void> {
   const { registry, context, stopping } = home;
   const onFailure = (error: unknown) => {
     const isStarting = error instanceof CodedError && error.code === "SHUTTING_DOWN";
     if (!isStarting) context.log.warn({ error }, "an agent could not be settled yet");
   };
   const surely = (work: () => Promise<unknown>) => retry(work, { signal: stopping, firstPause: 10, onFailure }).catch(() => {});
-  const all = [...registry.agents.values()];
+  const all = registry.of(owner);
   const unbegun = all.filter((one) => isLiving(one) && one.pattern !== undefined && one.run_id === undefined);
   const gone = all.filter(
     ({ state, agent_id }) => !isLiving({ state }) && (registry.pending.has(agent_id) || registry.countChildren(agent_id) > 0),

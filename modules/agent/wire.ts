@@ -31,6 +31,7 @@ const interpreter = z.enum(["scripted", "llm", "hybrid"]);
 
 export const agent = z.object({
   agent_id: z.string(),
+  owner: z.string().describe("whoever holds this owner's lease answers its messages"),
   name: z.string().optional(),
   group: z.string().optional(),
   profile: z.string(),

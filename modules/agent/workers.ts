@@ -1,9 +1,11 @@
 /**
  * Agents that play no pattern answer their messages: one at a time each, in the order in which they came, and always, if only
- * with the reason why they cannot. A message is answered when the log has the reply; until then it is tried again after a restart.
+ * with the reason why they cannot. A message is answered when the log has the reply; until then it is tried again after a restart,
+ * or by the daemon that takes the agent over.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
+import { LeaseLost, type Leases } from "../../daemon/leases.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import type { Answer } from "./messages.ts";
 import type { AgentRecord, Pending, Registry } from "./registry.ts";
@@ -11,6 +13,8 @@ import type { AgentRecord, Pending, Registry } from "./registry.ts";
 export interface WorkersOptions {
   readonly context: ModuleContext;
   readonly registry: Registry;
+  /** Of several daemons one answers for an agent. */
+  readonly leases: Leases;
   /** Thinks of an answer. @throws CodedError why there is none */
   think(agent: AgentRecord, message: Pending, signal: AbortSignal): Promise<Answer>;
   reply(message: Pending, answer: Answer): Promise<void>;
@@ -70,10 +74,11 @@ export class Workers implements AsyncDisposable {
     for (let next = this.#next(agent_id); next !== undefined && !signal.aborted; next = this.#next(agent_id)) {
       const { agent, message } = next;
       try {
+        await this.#options.leases.whenHeld(agent.owner, signal);
         const answer = await this.#answerOf(agent, message, signal);
         await this.#options.reply(message, answer);
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted || error instanceof LeaseLost) return;
         this.#options.context.log.warn({ agent: agent_id, message: message.message_id, error }, "an agent's reply is tried again");
         await pause(pauseAfterFailure, undefined, { signal }).catch(() => {});
       }
@@ -83,7 +88,7 @@ export class Workers implements AsyncDisposable {
   /** The oldest message that a worker has to answer now. */
   #next(agent_id: string): { agent: AgentRecord; message: Pending } | undefined {
     const agent = this.#options.registry.agents.get(agent_id);
-    if (agent?.state !== "active" || agent.pattern !== undefined) return undefined;
+    if (agent?.state !== "active" || agent.pattern !== undefined || !this.#options.leases.owns(agent.owner)) return undefined;
     const [message] = this.#options.registry.pending.get(agent_id)?.values() ?? [];
     return message && { agent, message };
   }

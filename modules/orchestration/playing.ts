@@ -3,9 +3,10 @@
  *
  * 1. How a run ended is decided when it is told, which all that it depends on precedes; the last entry of its journal follows. A
  *    pause is told after it is in the journal; again after a restart, if nobody was told.
- * 2. Nothing is played whose owner's lease is another daemon's (lease.ts); who appends out of turn is refused by the journal.
+ * 2. Nothing is played whose owner's lease is another daemon's (daemon/leases.ts); who appends out of turn is refused by the journal.
  */
 import { CodedError, errorTable } from "../../daemon/errors.ts";
+import { LeaseLost, type Leases, openLeases } from "../../daemon/leases.ts";
 import type { EventRecord, ModuleContext } from "../../daemon/module.ts";
 import { retry } from "../../daemon/retry.ts";
 import { type Account, openAccount, type Spend } from "./account.ts";
@@ -13,7 +14,6 @@ import type { RunCatalogue } from "./catalogue.ts";
 import { pinnedPattern } from "./definition.ts";
 import { RunLost, stepErrorOf } from "./interpreter/journal.ts";
 import { grown, type Journals } from "./journals.ts";
-import { type Leases, openLeases } from "./lease.ts";
 import type { Pattern } from "./pattern.ts";
 import { causeOf, identityOf, playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
 import { sweeper } from "./retention.ts";
@@ -61,6 +61,10 @@ export interface PlayingOptions {
 
 const progressMilliseconds = 250;
 
+function runLost(error: unknown): never {
+  throw error instanceof LeaseLost ? new RunLost(error.message) : error;
+}
+
 export async function openPlaying({ context, journals, catalogue }: PlayingOptions): Promise<Playing> {
   const open = new Map<string, OpenRun>();
   const runOfAgent = new Map<string, string>();
@@ -107,7 +111,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
       since,
       account: isNew ? openAccountOf(started) : openAccountOf(started, playedOf(entries).usage, catalogue.below(run_id).spent),
       watch,
-      whenOwned: (signal) => (leases.holds(owner) ? undefined : leases.whenHeld(owner, signal)),
+      whenOwned: (signal) => (leases.holds(owner) ? undefined : leases.whenHeld(owner, signal).catch(runLost)),
       onStep() {
         if (performance.now() - reported < progressMilliseconds) return;
         reported = performance.now();

@@ -16,6 +16,7 @@ const pureFiles = [
   "daemon/yaml.ts",
   "daemon/retry.ts",
   "daemon/fence.ts",
+  "daemon/leases.ts",
 ];
 /** Waiting touches nothing outside the process. */
 const withoutEffect = ["node:timers/promises"];

@@ -30,7 +30,7 @@ import { parseInput } from "../../daemon/parse-input.ts";
 import { MemoryEventLog } from "./memory-log.ts";
 
 /** Answers a command of another module. */
-export type TestHandler = (input: never, options: { caller?: Caller; cause?: Partial<MessageMeta> }) => unknown;
+export type TestHandler = (input: never, options: { caller?: Caller; cause?: Partial<MessageMeta>; signal?: AbortSignal }) => unknown;
 
 export interface TestOptions {
   /** Command name → handler, for `context.call`. Commands of the module itself are found without. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { CodedError } from "../../daemon/errors.ts";
 import agent from "../../modules/agent/index.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
-import { startModule, type TestHandler, type TestOptions } from "../harness/module-context.ts";
+import { createStateStore, startModule, type TestHandler, type TestOptions } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
 
 const profiles: Record<string, object> = {
@@ -216,4 +216,48 @@ test("a broadcast reaches children, a group, the agents of a profile or a list, 
   for (const to of ["children", { group: "jury" }, { profile: "voter" }, { agents: ids }])
     assert.deepEqual(await reached(to), ids, JSON.stringify(to));
   await assert.rejects(module.call("agent:broadcast", { to: "children", message: {} }), { code: "REQUEST_INVALID" });
+});
+
+test("of two daemons one answers a message; the other goes on when that one is gone", async () => {
+  const asked: string[] = [];
+  let isHeld = false;
+  const shared = { log: new MemoryEventLog(), state: createStateStore() };
+  const daemon = (name: string) =>
+    start({
+      ...shared,
+      handlers: {
+        "model:generate": (async (_: unknown, { signal }: { signal?: AbortSignal }) => {
+          asked.push(name);
+          if (isHeld) await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+          return { object: { reply: "heard", events: [] }, usage: { input_tokens: 1, output_tokens: 1 } };
+        }) as TestHandler,
+      },
+    });
+  const first = await daemon("first");
+  await using second = await daemon("second");
+  try {
+    const to = await first.spawn("thinker");
+    await until(() => second.module.call("agent:info", { agent_id: to }).catch(() => undefined), "the other daemon to know the agent");
+    for (let message = 0; message < 5; message++) {
+      const { message_id } = await second.module.call("agent:send", { to, message: "are you there?" });
+      assert.equal((await second.replyTo(message_id)).message, "heard");
+    }
+    assert.deepEqual(asked, Array(5).fill("first"));
+
+    // Held by one daemon and let go by the other, it stops and goes on where it works.
+    await second.module.call("agent:pause", { agent_id: to });
+    const { message_id: later } = await second.module.call("agent:send", { to, message: "later" });
+    await second.module.call("agent:resume", { agent_id: to });
+    await second.replyTo(later);
+
+    isHeld = true;
+    const { message_id } = await second.module.call("agent:send", { to, message: "and now?" });
+    await until(() => asked.length === 7, "the first to think");
+    isHeld = false;
+    await first[Symbol.asyncDispose]();
+    assert.equal((await second.replyTo(message_id)).message, "heard");
+    assert.equal(asked.at(-1), "second");
+  } finally {
+    await first[Symbol.asyncDispose]();
+  }
 });

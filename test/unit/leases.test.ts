@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import pino from "pino";
+import { LeaseLost, openLeases } from "../../daemon/leases.ts";
 import type { StateStore } from "../../daemon/module.ts";
-import { RunLost } from "../../modules/orchestration/interpreter/journal.ts";
-import { openLeases } from "../../modules/orchestration/lease.ts";
 import { createStateStore } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
 
@@ -70,7 +69,7 @@ describe("a lease", () => {
     assert.equal(others.filter(({ gained }) => gained.includes(owner)).length, 1);
     const waiting = first.leases.whenHeld(owner, new AbortController().signal);
     first.stall(false);
-    await assert.rejects(waiting, RunLost);
+    await assert.rejects(waiting, LeaseLost);
     assert.deepEqual(first.lost, [owner]);
     await until(() => first.leases.owner !== owner && first.leases.holds(first.leases.owner), "the first to have a lease again");
     await Promise.all([first, ...others].map(({ leases }) => leases[Symbol.asyncDispose]()));

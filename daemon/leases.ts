@@ -1,5 +1,6 @@
 /**
- * Which runs this daemon may play: each run belongs to an owner, and whoever holds the owner's lease plays its runs.
+ * What is this daemon's to do, of several on one server: each run, each agent belongs to an owner, and whoever holds the owner's
+ * lease acts for it. Pure.
  *
  * 1. A lease is an entry in the state store that its holder writes again every 5 s, by compare-and-set. One that nobody wrote for
  *    15 s, or that is not there, can be taken over; of several that try, one succeeds.
@@ -8,8 +9,12 @@
  * 3. A daemon that was stopped for longer finds its lease overdue before it does anything else, and taken when it writes.
  */
 import type { Logger } from "pino";
-import type { StateStore } from "../../daemon/module.ts";
-import { RunLost } from "./interpreter/journal.ts";
+import type { StateStore } from "./module.ts";
+
+/** Another daemon holds the lease. */
+export class LeaseLost extends Error {
+  override readonly name = "LeaseLost";
+}
 
 export interface LeaseOptions {
   readonly state: StateStore;
@@ -17,7 +22,7 @@ export interface LeaseOptions {
   /** Identity of the data folder: a former process that held leases under it is gone for certain. */
   readonly self: string;
   newId(): string;
-  /** Leases that somebody should hold: of the owners of open runs, as far as they are known, and of what one daemon does for all. */
+  /** Leases that somebody should hold: of owners for whom something is to be done, and of what one daemon does for all. */
   wanted(): Iterable<string>;
   /** What belongs to this lease is ours from now on. */
   onGained(owner: string): void;
@@ -28,11 +33,13 @@ export interface LeaseOptions {
 }
 
 export interface Leases extends AsyncDisposable {
-  /** Owner of the runs that are started here. */
+  /** Owner of what is begun here. */
   readonly owner: string;
   /** Is the lease held, and not overdue? */
   holds(owner: string): boolean;
-  /** Resolves when it is. @throws RunLost when another daemon has it; the signal's reason */
+  /** Is it this daemon's as far as it knows? It may be overdue, and another's: ask `whenHeld` before acting. */
+  owns(owner: string): boolean;
+  /** Resolves when it is held. @throws LeaseLost when another daemon has it; the signal's reason */
   whenHeld(owner: string, signal: AbortSignal): Promise<void>;
   /** Writes the lease now, to learn whether it is still held. */
   confirm(owner: string): Promise<boolean>;
@@ -78,7 +85,7 @@ export async function openLeases(options: LeaseOptions): Promise<Leases> {
 
   const read = (name: string) => state.get<Entry>(keyOf(name));
 
-  /** The runs of a former process are ours at once, unless another daemon has taken them over. */
+  /** What a former process had is ours at once, unless another daemon has taken it over. */
   async function takeOwn(): Promise<string> {
     const entry = await read(self);
     if ((entry === undefined || entry.value.holder === self) && (await take(self, entry?.revision ?? 0))) return self;
@@ -158,10 +165,11 @@ export async function openLeases(options: LeaseOptions): Promise<Leases> {
       return owner;
     },
     holds,
+    owns: (name) => held.has(name),
     async whenHeld(name, signal) {
       while (!holds(name)) {
         signal.throwIfAborted();
-        if (!held.has(name)) throw new RunLost(`the lease of ${name} is held by another daemon`);
+        if (!held.has(name)) throw new LeaseLost(`the lease of ${name} is held by another daemon`);
         await new Promise<void>((resolve) => {
           const wake = () => {
             waiting.delete(wake);
