@@ -79,8 +79,9 @@ export async function select(
     candidates: fitting.map((entry) => ({ id: entry.name, features: features(entry) })),
   };
   // The selection is the caller's, who alone may give its outcome; the right to select a pattern is the right to have it drawn.
-  const { kind, id } = caller;
-  const made = policyChoice.parse(await context.call("policy:select", request, { caller: { kind, id }, cause: meta, signal }));
+  const { kind, id, isClaimed } = caller;
+  const owner = { kind, id, ...(isClaimed && { isClaimed }) };
+  const made = policyChoice.parse(await context.call("policy:select", request, { caller: owner, cause: meta, signal }));
   const chosen = fitting.find(({ name }) => name === made.choice);
   const others = Object.entries(made.scores).filter(([name]) => name !== made.choice);
   const answer = {

@@ -9,7 +9,7 @@ const selected = z.object({ choice: z.string(), probability: z.number(), decisio
 export async function assign(
   experiment: Experiment,
   context: ModuleContext,
-  { owner, cause }: { owner?: Pick<Caller, "kind" | "id">; cause: Partial<MessageMeta> },
+  { owner, cause }: { owner?: Pick<Caller, "kind" | "id" | "isClaimed">; cause: Partial<MessageMeta> },
 ): Promise<z.output<typeof assignment>> {
   const odds = experiment.mode === "ab" ? { policy: "uniform" } : { policy: "thompson", explore: exploration };
   const candidates = experiment.variants.map((id) => ({ id }));

@@ -27,8 +27,8 @@ export default defineModule<Experiments>({
         if (experiment.state !== "running") {
           throw new CodedError("EXPERIMENT_NOT_FOUND", `The experiment ${name} has ended.`, { name, state: experiment.state });
         }
-        const { kind, id } = caller;
-        return assign(experiment, context, { owner: { kind, id }, cause: meta });
+        const { kind, id, isClaimed } = caller;
+        return assign(experiment, context, { owner: { kind, id, ...(isClaimed && { isClaimed }) }, cause: meta });
       },
     }),
     "experiment:status": command({

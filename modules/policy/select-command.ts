@@ -38,7 +38,7 @@ export const selectRequest = z.strictObject({
   reward: rewardDefinition.optional().describe("what its outcome is worth; default: as the slot is configured"),
   episode: episode.optional().describe("for choices that follow one another towards one end"),
   on_behalf_of: z
-    .strictObject({ kind: z.enum(["client", "agent", "module"]), id: z.string() })
+    .strictObject({ kind: z.enum(["client", "agent", "module"]), id: z.string(), isClaimed: z.literal(true).optional() })
     .optional()
     .describe("whose the selection is; a module alone may say so"),
 });

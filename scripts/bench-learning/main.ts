@@ -12,6 +12,7 @@ import { promotions } from "./problems/promotions.ts";
 import { routing, routingWithCost } from "./problems/routing.ts";
 import { sequential } from "./problems/sequential.ts";
 import { synthetic } from "./problems/synthetic.ts";
+import { trials } from "./problems/trials.ts";
 
 interface Result {
   readonly problem: string;
@@ -26,7 +27,17 @@ interface Result {
   readonly met?: boolean;
 }
 
-const problems: readonly Problem[] = [routing, routingWithCost, ...synthetic, offPolicy, promotions, poisoned, ktoFromLog, sequential];
+const problems: readonly Problem[] = [
+  routing,
+  routingWithCost,
+  ...synthetic,
+  offPolicy,
+  promotions,
+  trials,
+  poisoned,
+  ktoFromLog,
+  sequential,
+];
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { seeds: { type: "string" } } });
 const seeds = values.seeds === undefined ? undefined : Number(values.seeds);
