@@ -249,12 +249,12 @@ export class Ledger implements AsyncDisposable {
     }
   }
 
-  #record({ decision_id: id, reward }: Recorded): Joined | undefined {
+  #record({ decision_id: id, reward, last }: Recorded): Joined | undefined {
     const pending = this.#store.pending(id);
     if (pending === undefined) return undefined;
     const { seq, slot, choice } = pending;
     const desirable = isDesirable(reward, this.#usual(slot));
-    this.#comparisons.reward(slot, id, reward);
+    this.#comparisons.reward(slot, id, reward, last);
     const ordinal = this.#tallies.reward(slot, choice, reward);
     this.#store.join(seq, ordinal, reward, desirable);
     this.#store.settled(id);

@@ -28,6 +28,7 @@ export const outcomeRequest = z
       .refine((tools) => Object.keys(tools).length <= 64, "at most 64 tools")
       .optional()
       .describe("how often each tool was called; one that is not named was not"),
+    last: z.boolean().optional().describe("that the episode of the selection is over with it"),
   })
   .refine(({ reward, success }) => reward !== undefined || success !== undefined, "reward or success is needed");
 export type Outcome = z.output<typeof outcomeRequest>;
@@ -69,7 +70,7 @@ export interface Recording {
 
 /** Writes the outcome unless there is one, and waits until it is counted, so that every later selection knows it. */
 export async function record(outcome: Outcome, decision: Decision, { state, context, meta, signal, source }: Recording): Promise<Settled> {
-  const { decision_id, success, cost, latency_ms, tools } = outcome;
+  const { decision_id, success, cost, latency_ms, tools, last } = outcome;
   if (decision.joined) return { joined: false };
   const underWay = state.settling.get(decision_id);
   if (underWay !== undefined) {
@@ -88,6 +89,7 @@ export async function record(outcome: Outcome, decision: Decision, { state, cont
     ...(cost !== undefined && { cost }),
     ...(latency_ms !== undefined && { latency_ms }),
     ...(tools !== undefined && { tools }),
+    ...(last && { last }),
     ...remarks,
     source,
   };

@@ -104,6 +104,7 @@ export const recorded = z.object({
   cost: z.number().optional(),
   latency_ms: z.number().optional(),
   tools: z.record(z.string(), z.number()).optional().describe("how often each tool was called"),
+  last: z.boolean().optional().describe("the episode of the selection is over"),
   ...gradeRemarks,
   source: z.string().default("policy:outcome").describe("the command, or the type of the event that it was derived from"),
 });

@@ -76,7 +76,7 @@ export async function select(request: SelectRequest, call: Call<State>): Promise
 
 async function choose(request: SelectRequest, { state, context: daemon, meta, caller, signal }: Call<State>): Promise<Selecting> {
   const { slot, context, candidates, explore, outcome_from: asked, reward, episode: part, on_behalf_of: owner = caller } = request;
-  const { policy, spec, label, assigned, comparison } = await state.serving.answering(slot, request.policy);
+  const { policy, spec, label, assigned, comparison } = await state.serving.answering(slot, request.policy, part?.id);
   const embeddings = spec.text && (await state.embedder.vectorsOf(textsOf(spec, context, candidates), spec.text, meta));
   const odds = policy.odds(encode(spec, context, candidates, embeddings));
   const probabilities = odds.probabilities.map((probability) => (1 - explore) * probability + explore / candidates.length);

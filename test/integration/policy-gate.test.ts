@@ -74,23 +74,6 @@ describe("a trained policy", () => {
     assert.deepEqual(await until(async () => ((await hashes()).length === 2 ? hashes() : undefined), "the training", 120_000), trained);
   });
 
-  it("learns from the episodes that it could have chosen itself", async () => {
-    await using policy = await start({ settings: { learn: [] } });
-    for (let round = 0; round < 60; round++) {
-      for (let step = 0; step < 2; step++) {
-        const ask = { slot, context: { step }, candidates, episode: { id: `e${round}`, step }, policy: "uniform" };
-        const { decision_id, choice } = await policy.call("policy:select", ask);
-        await policy.call("policy:outcome", { decision_id, reward: step === 1 && choice === "green" ? 1 : 0 });
-      }
-    }
-    const { report, outcomes } = await policy.call<Listed["checkpoints"][number]>("policy:train", { slot, policy: "reinforce" });
-    assert.equal(outcomes, 96);
-    assert.deepEqual([report.updates, report.trajectories, report.stale], [1, 48, 0]);
-    const again = await policy.call<Listed["checkpoints"][number]>("policy:train", { slot, policy: "reinforce" });
-    assert.deepEqual([again.report.updates, again.report.stale], [0, 48], "what uniform chose is not its own any more");
-    for (const figure of ["loss", "entropy", "value", "regret"]) assert.ok(Number.isFinite(report[figure]), `${figure}: ${report[figure]}`);
-  });
-
   it("is refused by name until it serves; without a checkpoint it is told how many outcomes there are of those needed", async () => {
     await using policy = await start();
     await assert.rejects(policy.call("policy:select", { slot, candidates, policy: "kto" }), failsWith("POLICY_NOT_SERVING"));

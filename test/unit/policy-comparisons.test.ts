@@ -161,4 +161,51 @@ describe("a comparison of policies", () => {
     tell("late", 1);
     assert.equal(comparisons.ofPolicies(slot, 2).sides.selections, 1);
   });
+
+  it("counts an episode once, by the sum of its rewards, when it is over and all of them are known", (t) => {
+    const database = open(t);
+    let comparisons = new Comparisons(database);
+    const left = (number = 1) => comparisons.ofPolicies(slot, number).sides.left;
+    const step = (id: string, step: number, last = false, role: "contender" | "serving" = "contender") =>
+      comparisons.select(
+        selected(`${id}${step}`, "left", { comparison: { number: 1, role }, assigned: 0.5, episode: { id, step, last } }),
+        0,
+      );
+    step("a", 0);
+    comparisons.reward(slot, "a0", -0.25);
+    step("a", 1, true);
+    assert.equal(left().outcomes, 0);
+    comparisons.flush();
+    comparisons = new Comparisons(database);
+    comparisons.reward(slot, "a1", 1);
+    assert.deepEqual([left().outcomes, left().total, left().sum], [1, 0.75, 1.5]);
+
+    step("b", 0);
+    step("b", 1);
+    comparisons.reward(slot, "b1", -0.75, true);
+    assert.equal(left().outcomes, 1, "an outcome is missing");
+    comparisons.reward(slot, "b0", -0.75);
+    assert.deepEqual([left().outcomes, left().total], [2, -0.25], "clipped at -1");
+
+    step("c", 0);
+    step("c", 1, true, "serving");
+    step("d", 1, true);
+    for (const id of ["c0", "c1", "d1"]) comparisons.reward(slot, id, 1);
+    assert.deepEqual([left().outcomes, comparisons.ofPolicies(slot, 1).sides.right.outcomes], [2, 0], "one policy made all choices");
+    assert.equal(comparisons.ofCandidates(slot, "left", "right").sides.left.outcomes, 7, "candidates are compared by each choice");
+  });
+
+  it("takes an episode to be over when no step came for long", (t) => {
+    const comparisons = new Comparisons(open(t));
+    const part = { comparison: { number: 1, role: "contender" }, episode: { id: "a", step: 0, last: false } } as const;
+    comparisons.select(selected("a0", "left", part), 0);
+    comparisons.reward(slot, "a0", 0.5);
+    const outcomes = () => comparisons.ofPolicies(slot, 1).sides.left.outcomes;
+    assert.equal(outcomes(), 0);
+    for (let index = 0; index < 2_000; index++) {
+      comparisons.select(selected(`later${index}`, "left"), 0);
+      comparisons.reward(slot, `later${index}`, 1);
+    }
+    assert.equal(outcomes(), 1);
+  });
 });

@@ -4,7 +4,10 @@
  * 1. Outcomes are added up in the order of the selections. One that comes early waits for those of earlier selections: otherwise
  *    a side whose successes come late would look worse than it is. What is not known 2 000 selections later is left out.
  * 2. It is of constant size, and nothing of it depends on what else the ledger keeps.
- * 3. It begins anew when the rewards of the slot are defined anew; that of a contender, with each that begins.
+ * 3. Of policies, an episode counts as one selection, by the sum of its rewards: within [-1, 1], beyond it is clipped. It counts when
+ *    all its outcomes are known and it was said to be over, or so much later that no further one is waited for; and
+ *    only if one policy made all of its choices.
+ * 4. It begins anew when the rewards of the slot are defined anew; that of a contender, with each that begins.
  */
 import type { Database } from "../../../daemon/module.ts";
 import { add, type Drawn, type Later, noOutcomes, type Side, type Sides } from "../evaluation/confidence-sequence.ts";
@@ -27,7 +30,17 @@ interface Waiting extends Drawn {
   readonly number: number;
   readonly choice: string;
   /** Which comparison of policies it is part of, and with which odds. */
-  readonly part?: { readonly comparison: number; readonly role: "contender" | "serving"; readonly odds: number };
+  readonly part?: Part;
+  /** Of a step: the key of the episode that waits for it. */
+  readonly episode?: string;
+  /** Of an episode: what is known of its steps. */
+  readonly steps?: { readonly selected: number; readonly rewarded: number; readonly sum: number; readonly ended: boolean };
+}
+
+interface Part {
+  readonly comparison: number;
+  readonly role: "contender" | "serving";
+  readonly odds: number;
 }
 
 interface SlotComparisons {
@@ -45,7 +58,7 @@ interface SlotComparisons {
 interface Slot {
   readonly state: SlotComparisons;
   readonly candidates: Map<string, CandidateSide>;
-  /** By decision, in the order of the selections. */
+  /** By decision, or key of an episode, in the order of the selections. */
   readonly waiting: Map<string, Waiting>;
 }
 
@@ -81,20 +94,48 @@ export class Comparisons {
   }
 
   /** @param centre mean reward of the slot so far */
-  select({ decision_id, slot, choice, probability, assigned = 1, comparison }: Selected, centre: number): void {
-    const { state, waiting } = this.#change(slot);
+  select({ decision_id, slot, choice, probability, assigned = 1, comparison, episode }: Selected, centre: number): void {
+    const { state } = this.#change(slot);
     const part = comparison && { part: { comparison: comparison.number, role: comparison.role, odds: assigned } };
-    waiting.set(decision_id, { number: ++state.number, choice, odds: probability, centre, ...part });
-    this.#changed.get(slot)?.decisions.add(decision_id);
+    const selection = { number: ++state.number, choice, odds: probability, centre };
+    if (episode === undefined) this.#wait(slot, decision_id, { ...selection, ...part });
+    else {
+      const key = `episode ${slot} ${episode.id}`;
+      this.#selectStep(slot, key, { ...selection, ...part }, episode);
+      this.#wait(slot, decision_id, { ...selection, episode: key });
+    }
     this.#advance(slot);
   }
 
-  reward(slot: string, decision: string, reward: number): void {
+  #selectStep(slot: string, key: string, selection: Waiting, { step, last }: NonNullable<Selected["episode"]>): void {
+    const known = this.#change(slot).waiting.get(key);
+    if (step === 0 && known === undefined) {
+      if (selection.part) this.#wait(slot, key, { ...selection, steps: { selected: 1, rewarded: 0, sum: 0, ended: last } });
+    } else if (known?.steps) {
+      const isSame = known.part?.comparison === selection.part?.comparison && known.part?.role === selection.part?.role;
+      const steps = { ...known.steps, selected: known.steps.selected + 1, ended: last };
+      this.#wait(slot, key, isSame ? { ...known, steps } : undefined);
+    }
+  }
+
+  /** @param selection undefined: no more */
+  #wait(slot: string, key: string, selection: Waiting | undefined): void {
+    const { waiting } = this.#change(slot);
+    if (selection === undefined) waiting.delete(key);
+    else waiting.set(key, selection);
+    this.#changed.get(slot)?.decisions.add(key);
+  }
+
+  /** @param last whether its episode is over with it */
+  reward(slot: string, decision: string, reward: number, last = false): void {
     const { waiting } = this.#change(slot);
     const waits = waiting.get(decision);
-    if (waits !== undefined) {
-      waiting.set(decision, { ...waits, reward });
-      this.#changed.get(slot)?.decisions.add(decision);
+    if (waits !== undefined) this.#wait(slot, decision, { ...waits, reward });
+    const episode = waits?.episode === undefined ? undefined : waiting.get(waits.episode);
+    if (waits?.episode !== undefined && episode?.steps) {
+      const { selected, rewarded, sum, ended } = episode.steps;
+      const steps = { selected, rewarded: rewarded + 1, sum: sum + reward, ended: ended || last };
+      this.#wait(slot, waits.episode, { ...episode, steps, ...(steps.ended && returnOf(steps)) });
     }
     this.#advance(slot);
   }
@@ -119,7 +160,9 @@ export class Comparisons {
     if (candidates.size === mostCandidates && (one === neverChosen || other === neverChosen))
       return { sides: noSides, later: [], least: 1 };
     const sides = { [left]: "left", [right]: "right" } as const;
-    const later = [...waiting.values()].map((selection): Later => ({ ...selection, side: sides[selection.choice] ?? "neither" }));
+    const later = [...waiting.values()]
+      .filter(({ steps }) => steps === undefined)
+      .map((selection): Later => ({ ...selection, side: sides[selection.choice] ?? "neither" }));
     const least = later.reduce((lowest, { side, odds }) => (side === "neither" ? lowest : Math.min(lowest, odds)), 1);
     return { sides: { selections: state.selections, left: one, right: other }, later, least: Math.min(least, one.least, other.least) };
   }
@@ -156,17 +199,17 @@ export class Comparisons {
     const { state, waiting } = this.#slots.get(slot) as Slot;
     for (const [id, selection] of waiting) {
       if (selection.reward === undefined && state.number - selection.number < patience) return;
-      if (selection.reward !== undefined) this.#add(slot, selection, selection.reward);
-      waiting.delete(id);
-      this.#changed.get(slot)?.decisions.add(id);
+      const { reward } = selection.steps ? returnOf(selection.steps) : selection;
+      if (reward !== undefined) this.#add(slot, selection, reward);
+      this.#wait(slot, id, undefined);
     }
   }
 
   #add(slot: string, selection: Waiting, reward: number): void {
     const { state, candidates } = this.#slots.get(slot) as Slot;
-    const { choice, odds, centre, part } = selection;
-    state.selections++;
-    if (candidates.has(choice) || candidates.size < mostCandidates) {
+    const { choice, odds, centre, part, steps } = selection;
+    if (steps === undefined) state.selections++;
+    if (steps === undefined && (candidates.has(choice) || candidates.size < mostCandidates)) {
       const known = candidates.get(choice) ?? neverChosen;
       candidates.set(choice, { ...add(known, selection, reward), least: Math.min(known.least, odds) });
       this.#changed.get(slot)?.candidates.add(choice);
@@ -192,7 +235,11 @@ export class Comparisons {
 
 const newSlot = (state = newState(JSON.stringify(defaultReward))): Slot => ({ state, candidates: new Map(), waiting: new Map() });
 
-const sideOf = ({ role }: NonNullable<Waiting["part"]>) => (role === "contender" ? "left" : "right");
+/** Nothing while an outcome is missing. */
+const returnOf = ({ selected, rewarded, sum }: NonNullable<Waiting["steps"]>): { reward?: number } =>
+  rewarded === selected ? { reward: Math.max(-1, Math.min(1, sum)) } : {};
+
+const sideOf = ({ role }: Part) => (role === "contender" ? "left" : "right");
 
 const prepare = (database: Database) => ({
   slots: database.prepare("SELECT * FROM comparisons"),

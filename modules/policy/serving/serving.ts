@@ -1,4 +1,5 @@
 /** Which policy answers a request: the one that serves the slot, the one that has a share, or the one that was asked for. */
+import { createHash } from "node:crypto";
 import { CodedError } from "../../../daemon/errors.ts";
 import type { ModuleContext } from "../../../daemon/module.ts";
 import { type Checkpoints, isUnusable } from "../checkpoints.ts";
@@ -40,8 +41,11 @@ export class Serving {
     this.#options = options;
   }
 
-  /** @throws CodedError POLICY_NOT_SERVING when another policy is asked for than may answer */
-  async answering(slot: string, asked?: string | undefined): Promise<Answering> {
+  /**
+   * @param episode that the choice is part of
+   * @throws CodedError POLICY_NOT_SERVING when another policy is asked for than may answer
+   */
+  async answering(slot: string, asked?: string | undefined, episode?: string | undefined): Promise<Answering> {
     const { slots, random } = this.#options;
     const { serving, contender, frozen, features: spec } = slots.of(slot);
     if (asked !== undefined && asked !== serving.policy) {
@@ -57,7 +61,8 @@ export class Serving {
       return { policy: await this.#options.online.of(slot, kind, spec), spec, label: asked, assigned: 1 };
     }
     if (contender === undefined || frozen || asked !== undefined) return this.#of(slot, serving, 1);
-    const isContender = random() < contender.share;
+    const number = episode === undefined ? random() : placeOf(`${slot} ${contender.comparison} ${episode}`);
+    const isContender = number < contender.share;
     const part = { comparison: { number: contender.comparison, role: isContender ? "contender" : "serving" } } as const;
     return isContender ? this.#of(slot, contender.deployment, contender.share, part) : this.#of(slot, serving, 1 - contender.share, part);
   }
@@ -104,3 +109,6 @@ export class Serving {
     });
   }
 }
+
+/** The same number in [0, 1) for the same text, any equally likely: all choices of an episode are made by one policy. */
+const placeOf = (text: string): number => createHash("sha256").update(text).digest().readUIntBE(0, 6) / 2 ** 48;
