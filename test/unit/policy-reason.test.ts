@@ -91,7 +91,7 @@ for (const kind of [thompson, linucb]) {
       const policy = kind.create({ spec: defaultSpec, seed: 1 });
       assert.equal(policy.odds(encode(defaultSpec, {}, [{ id: "a" }])).reason(0), "the only candidate: there was no choice");
       const { reason } = policy.odds(encode(defaultSpec, {}, [{ id: "a" }, { id: "b" }]));
-      assert.match(reason(0), /^drawn from equals: .* no feature made a clear difference$/);
+      assert.match(reason(0), /^drawn from equals: .* as much as b; no feature made a clear difference$/);
     });
   });
 }

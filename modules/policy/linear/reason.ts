@@ -27,11 +27,12 @@ export function tellReason(
   if (rival === undefined) return noChoice;
   const { mean, variance } = predictions[chosen] as Expectation;
   const lead = mean - (means[rival] as number);
-  const compared = `${Math.abs(lead).toFixed(3)} ${lead < 0 ? "less" : "more"} than ${situation.ids[rival]}`;
+  const place = placeOf(lead);
+  const distance = place === "drawn from equals" ? "as much as" : `${Math.abs(lead).toFixed(3)} ${lead < 0 ? "less" : "more"} than`;
   const origin = originOf(situation);
   const contributions = origin === undefined ? [] : weigh(model, situation, origin, known, chosen, rival);
   const estimate = `expected reward ${mean.toFixed(3)} ± ${Math.sqrt(variance).toFixed(3)}`;
-  return `${placeOf(lead)}: ${estimate}, ${compared}; ${tellContributions(contributions)}`;
+  return `${place}: ${estimate}, ${distance} ${situation.ids[rival]}; ${tellContributions(contributions)}`;
 }
 
 /** Of all features that differ; what is known of the two by their ids in general is what is left. */

@@ -26,7 +26,8 @@ export function rivalOf(scores: readonly number[], chosen: number): number | und
 export const noChoice = "the only candidate: there was no choice";
 
 /** Whether the choice is what the policy thinks best, or was made although another seemed better. */
-export const placeOf = (lead: number): string => (lead >= leastWeight ? "best" : lead <= -leastWeight ? "explored" : "drawn from equals");
+export const placeOf = (lead: number): "best" | "explored" | "drawn from equals" =>
+  lead >= leastWeight ? "best" : lead <= -leastWeight ? "explored" : "drawn from equals";
 
 /** The greatest contributions, with their signs. */
 export function tellContributions(contributions: readonly Contribution[]): string {
