@@ -63,6 +63,8 @@ export function describe(effect: Effect): string {
       return `CHOOSE ${effect.slot}`;
     case "send":
       return `SEND to ${effect.to.join(", ")}`;
+    case "members":
+      return `the agents of the group ${effect.group}`;
     case "terminate":
       return `TERMINATE ${effect.agents.join(", ")}`;
     case "ask":

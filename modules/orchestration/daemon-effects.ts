@@ -4,6 +4,7 @@ import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import { openWaits, type RunInDaemon } from "./daemon-waits.ts";
 import type { Effect, Effects } from "./interpreter/effects.ts";
+import type { Member } from "./interpreter/groups.ts";
 import { causeOf } from "./record.ts";
 import { spentBy } from "./spent.ts";
 
@@ -49,6 +50,12 @@ export function daemonEffects(about: RunInDaemon): Effects {
       }
       case "spawn":
         return call("agent:spawn", effect.input, step, signal);
+      case "members": {
+        // Those that it spawned itself: to know them takes no right.
+        const wanted = { group: effect.group, parent: caller.id, limit: 1000 };
+        const { agents } = await context.call<{ agents: Member[] }>("agent:list", wanted, { cause, signal });
+        return agents.map(({ agent_id, state }) => ({ agent_id, state })).reverse();
+      }
       case "send":
         return send(effect, step, signal);
       case "terminate":
@@ -103,6 +110,7 @@ export function daemonEffects(about: RunInDaemon): Effects {
         case "consider":
           return context.isRead(effect.command);
         case "query":
+        case "members":
         case "judge":
         case "sleep":
           return true;

@@ -24,6 +24,7 @@ export function stubbedEffects(answers: StubbedAnswers, lineOf: (step: string) =
   const questions = new Map<string, Extract<Effect, { kind: "ask" }>>();
   /** Name → how many agents have it. */
   const names = new Map<string, number>();
+  const groups = new Map<string, { agent_id: string }[]>();
   let messages = 0;
   let arrivals = 0;
 
@@ -56,12 +57,20 @@ export function stubbedEffects(answers: StubbedAnswers, lineOf: (step: string) =
       case "query":
         return answeredOr("QUERY", []);
       case "spawn": {
-        const { profile, name = profile, count } = effect.input as { profile: string; name?: string; count?: number };
+        const {
+          profile,
+          name = profile,
+          count,
+          group,
+        } = effect.input as { profile: string; name?: string; count?: number; group?: string };
         const answer = answered(`SPAWN ${name}`);
         if (answer !== undefined) return answer.value;
         const agents = Array.from({ length: Math.min(count ?? 1, mostArrivals) }, () => ({ agent_id: agentNamed(String(name)) }));
+        if (group !== undefined) groups.set(group, [...(groups.get(group) ?? []), ...agents]);
         return count === undefined ? agents[0] : { ...agents[0], agents };
       }
+      case "members":
+        return (groups.get(effect.group) ?? []).map((agent) => ({ ...agent, state: "active" }));
       case "send":
         return effect.to.map((to): Sent => ({ message_id: `message-${++messages}`, to, seq: messages }));
       case "ask":

@@ -124,3 +124,32 @@ test("debate: the shipped workers think with a model, which is told each one's t
     JSON.stringify(agents),
   );
 });
+
+test("SEND, AWAIT and TERMINATE take a group: the agents that this run has spawned in it, not those of another", async () => {
+  const strategy = `SPAWN {profile: "voter", count: 2, group: "reviewers"}
+SPAWN {profile: "voter", name: "chair", group: "reviewers"}
+SPAWN {profile: "speaker", group: "speakers"}
+SEND {to: {group: "reviewers"}, message: {round: 1}} AWAIT REPLY WITHIN 30s AS replies
+AWAIT {event: "consensus:voted", from: {group: "reviewers"}, within: 30s} AS votes
+TERMINATE {group: "reviewers"}
+AWAIT {group: "reviewers"} WITHIN 30s AS ends
+SEND {to: {group: "speakers"}, message: {turn: "opening"}} AWAIT REPLY WITHIN 30s AS opening
+SEND {to: {group: "reviewers"}, message: "too late"}
+ON ERROR:
+  RETURN {replies, votes, ends, opening, code: error.code, message: error.message}`;
+  const content = JSON.stringify({ name: "in_groups", type: "orchestration", version: "1.0.0", orchestration_logic: { strategy } });
+  await daemon.ask("composition:create", { type: "orchestration", name: "in_groups", content });
+  // Two runs at once, with groups of the same name.
+  for (const { state, result, error } of await Promise.all([play("in_groups", {}), play("in_groups", {})])) {
+    assert.equal(state, "completed", JSON.stringify(error));
+    assert.deepEqual(result.replies, ["voted", "voted", "voted"]);
+    const voters = (result.votes as { proposal: string }[]).map(({ proposal }) => proposal);
+    assert.deepEqual(voters.toSorted(), ["chair wins", "reviewers-1 wins", "reviewers-2 wins"]);
+    assert.deepEqual(
+      (result.ends as { state: string }[]).map((end) => end.state),
+      ["terminated", "terminated", "terminated"],
+    );
+    assert.equal((result.opening as unknown[]).length, 1);
+    assert.deepEqual([result.code, result.message], ["EXPRESSION_FAILED", 'Line 9: the run has no agents in the group "reviewers".']);
+  }
+});

@@ -1,6 +1,7 @@
 /** The statements that are one step each: what a pattern does to the world. */
 import type { Statement } from "../language/ast.ts";
-import { agentsIn, listOf, object, objectOf, seconds, text } from "./fit.ts";
+import { listOf, object, objectOf, seconds, text } from "./fit.ts";
+import { agentsOf } from "./groups.ts";
 import type { Family } from "./place.ts";
 
 type Acting = "emit" | "call" | "consider" | "run" | "choose" | "outcome" | "track" | "query" | "spawn" | "terminate";
@@ -58,7 +59,7 @@ export const acting: Family<Extract<Statement["kind"], Acting>> = {
     return undefined;
   },
   async terminate({ agents }, at) {
-    await at.step({ kind: "terminate", agents: agentsIn(await at.value(agents), at.line) });
+    await at.step({ kind: "terminate", agents: await agentsOf(await at.value(agents), at, true) });
     return undefined;
   },
 };

@@ -16,6 +16,8 @@ export type Effect =
   | { readonly kind: "query"; readonly input: Readonly<Record<string, unknown>> }
   /** The request of `agent:spawn`; gives its reply. */
   | { readonly kind: "spawn"; readonly input: Readonly<Record<string, unknown>> }
+  /** The agents of a group that the run has spawned; gives a list of `Member`, the first first. */
+  | { readonly kind: "members"; readonly group: string }
   /** Gives a `Sent` for each receiver, in their order. */
   | { readonly kind: "send"; readonly to: readonly string[]; readonly message: unknown; readonly expects_reply: boolean }
   | { readonly kind: "terminate"; readonly agents: readonly string[] }

@@ -1,7 +1,8 @@
 /** The statements that wait for others: events, agents, answers, people. */
 import type { Statement } from "../language/ast.ts";
 import type { Arrival, Sent, Wait } from "./effects.ts";
-import { agentsIn, listOf, object, objectOf, seconds, text, unfit } from "./fit.ts";
+import { listOf, object, objectOf, seconds, text, unfit } from "./fit.ts";
+import { agentsOf, groupIn } from "./groups.ts";
 import type { Family, Place } from "./place.ts";
 
 type Await = Extract<Statement, { kind: "await" }>;
@@ -17,13 +18,13 @@ export const waiting: Family<"await" | "send" | "ask"> = {
   },
   async send({ fields, reply, as }, at) {
     const { to, message } = await objectOf(fields, at);
-    const agents = agentsIn(to, at.line);
+    const agents = await agentsOf(to, at, true);
     const sent = (await at.step({ kind: "send", to: agents, message, expects_reply: reply !== undefined })) as Sent[];
     if (reply === undefined) return undefined;
     const within = seconds(await at.optional(reply.within), "WITHIN", at.line);
     const wait = { kind: "await", for: { of: "replies", to: sent }, min: sent.length, max: sent.length, partial: false } as const;
     const replies = listOf(await at.step({ ...wait, ...deadline(within) }));
-    at.keep(as, Array.isArray(to) ? replies : replies[0]);
+    at.keep(as, Array.isArray(to) || groupIn(to) !== undefined ? replies : replies[0]);
     return undefined;
   },
   async ask({ question, options, within, as }, at) {
@@ -62,10 +63,13 @@ async function optionsOf(statement: Await, at: Place): Promise<Options & { what?
   if (typeof value === "string" && value.includes(":"))
     return { what: value, min: 1, max: 1, partial: false, isList: false, ...(written !== undefined && { within: written }) };
   const isPlain =
-    typeof value === "string" || Array.isArray(value) || (value as { agent_id?: unknown } | undefined)?.agent_id !== undefined;
+    typeof value === "string" ||
+    Array.isArray(value) ||
+    (value as { agent_id?: unknown } | undefined)?.agent_id !== undefined ||
+    groupIn(value) !== undefined;
   const given = isPlain ? { from: value } : object(value, "an event or an agent", line);
   const event = given.event === undefined ? undefined : text(given.event, "the name of an event", line);
-  const from = given.from === undefined && event !== undefined ? undefined : agentsIn(given.from, line);
+  const from = given.from === undefined && event !== undefined ? undefined : await agentsOf(given.from, at);
   const within = seconds(given.within, "within", line) ?? written;
   const min = count(given.min, "min", line) ?? from?.length ?? 1;
   const most = within !== undefined && from !== undefined ? from.length : min;
@@ -77,7 +81,7 @@ async function optionsOf(statement: Await, at: Place): Promise<Options & { what?
     min,
     max,
     partial: given.partial === true,
-    isList: Array.isArray(given.from) || given.min !== undefined || given.max !== undefined,
+    isList: Array.isArray(given.from) || groupIn(given.from) !== undefined || given.min !== undefined || given.max !== undefined,
   };
 }
 
