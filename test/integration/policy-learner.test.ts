@@ -5,6 +5,7 @@ import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
 import { createPolicyModule } from "../../modules/policy/index.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
 import { startModule, type TestModule } from "../harness/module-context.ts";
+import { until } from "../harness/until.ts";
 
 const failsWith = (code: ErrorCode, message: RegExp) => (error: unknown) =>
   error instanceof CodedError && error.code === code && message.test(error.message);
@@ -54,8 +55,8 @@ describe("a training", () => {
     assert.deepEqual([checkpoint.network, checkpoint.outcomes], [network, 480]);
     assert.match(checkpoint.backend, /^(wasm|native)$/);
     await play(policy, 600);
-    const { contender } = await policy.call("policy:promote", { slot, policy: "kto" });
-    assert.match(contender.policy, /^kto@/);
+    const onTrial = async () => (await policy.call("policy:list", { slot })).slots[0].contender;
+    assert.match((await until(onTrial, "the trial", 60_000)).policy, /^kto@/);
     const chosenBy = await play(policy, 300);
     assert.ok(chosenBy.includes("kto"), "it has its share of the selections");
   });

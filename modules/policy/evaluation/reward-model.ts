@@ -8,20 +8,32 @@ const folds = 5;
 /** Expected sum of rewards from each step on, of each candidate: [trajectory][step][candidate], by a model of the other folds. */
 export function crossFitted(trajectories: readonly Trajectory[], spec: FeatureSpec): readonly (readonly (readonly number[])[])[] {
   const expected: (readonly (readonly number[])[])[] = new Array(trajectories.length);
+  const lessons = trajectories.map(lessonsOf);
   for (let fold = 0; fold < folds; fold++) {
     const model = createModel(spec);
-    for (const [index, trajectory] of trajectories.entries()) if (index % folds !== fold) learnReturns(trajectory);
+    for (const [index, steps] of lessons.entries()) {
+      if (index % folds !== fold) for (const { row, id, rest } of steps) learn(model, row, id, rest);
+    }
     for (let index = fold; index < trajectories.length; index += folds) {
       expected[index] = (trajectories[index] as Trajectory).map(({ situation }) => predict(model, situation).map(({ mean }) => mean));
     }
-
-    function learnReturns(trajectory: Trajectory): void {
-      let rest = trajectory.reduce((sum, { reward }) => sum + reward, 0);
-      for (const { situation, chosen, reward } of trajectory) {
-        learn(model, situation.rows[chosen] as Float32Array, situation.ids[chosen] as string, rest);
-        rest -= reward;
-      }
-    }
   }
   return expected;
+}
+
+interface Lesson {
+  readonly row: Float32Array;
+  readonly id: string;
+  /** What came from this step to the end. */
+  readonly rest: number;
+}
+
+function lessonsOf(trajectory: Trajectory): Lesson[] {
+  let rest = trajectory.reduce((sum, { reward }) => sum + reward, 0);
+  return trajectory.map(({ situation: { rows, ids }, chosen, reward }) => {
+    // A copy, since the rows of all candidates lie in one piece of memory.
+    const lesson = { row: (rows[chosen] as Float32Array).slice(), id: ids[chosen] as string, rest };
+    rest -= reward;
+    return lesson;
+  });
 }

@@ -23,7 +23,8 @@ const origins = new WeakMap<Situation, Origin>();
 export const originOf = (situation: Situation): Origin | undefined => origins.get(situation);
 
 /**
- * The situation of one choice.
+ * The situation of one choice. Networks need no rows, which are the larger part, and linear models no vectors: either is made when
+ * it is asked for.
  * @param embeddings what its texts mean, as it was found when the choice was made
  */
 export function encode(
@@ -51,36 +52,58 @@ export function encode(
     },
     vectorOf,
   );
-  const common = new Float32Array(layout.candidate);
-  common[0] = 1;
-  common.set(contextVector, layout.context);
-  // Of a single feature the waves would only tell what it tells itself.
-  if (features > 1) raiseWaves(phases, common, layout.waves);
-
+  /** What all rows begin with. */
+  const shared = (): Float32Array => {
+    const common = new Float32Array(layout.candidate);
+    common[0] = 1;
+    common.set(contextVector, layout.context);
+    // Of a single feature the waves would only tell what it tells itself.
+    if (features > 1) raiseWaves(phases, common, layout.waves);
+    return common;
+  };
   // One piece of memory each: what takes longest here is to allocate.
-  const vectors = pieces(candidates.length, spec.candidate);
-  const rows = pieces(candidates.length, layout.length);
-  candidates.forEach(({ id, features: described }, position) => {
-    const vector = vectors[position] as Float32Array;
-    const row = rows[position] as Float32Array;
-    row.set(common);
-    if (described !== undefined) {
-      walk(
-        described,
-        spec.keys,
-        (key, detail, value, isWord) => {
-          const code = hashParts(key, detail);
-          addFeature(vector, code, value);
-          if (!isWord) multiply(factors, code, value, row, layout.products);
-        },
-        vectorOf,
-      );
-      row.set(vector, layout.candidate);
-    }
-    // Not in the row: linear models learn by name beside it, and names that never come again do not blur it.
-    if (spec.identity) addFeature(vector, hash(`id=${id}`), 1);
-  });
-  const situation = { context: contextVector, candidates: vectors, rows, ids: candidates.map(({ id }) => id) };
+  const describe = (rows?: readonly Float32Array[]): readonly Float32Array[] => {
+    const vectors = pieces(candidates.length, spec.candidate);
+    const common = rows && shared();
+    candidates.forEach(({ id, features: described }, position) => {
+      const vector = vectors[position] as Float32Array;
+      const row = rows?.[position];
+      if (common) row?.set(common);
+      if (described !== undefined) {
+        walk(
+          described,
+          spec.keys,
+          (key, detail, value, isWord) => {
+            const code = hashParts(key, detail);
+            addFeature(vector, code, value);
+            if (row && !isWord) multiply(factors, code, value, row, layout.products);
+          },
+          vectorOf,
+        );
+        row?.set(vector, layout.candidate);
+      }
+      // Not in the row: linear models learn by name beside it, and names that never come again do not blur it.
+      if (spec.identity) addFeature(vector, hash(`id=${id}`), 1);
+    });
+    return vectors;
+  };
+  let vectors: readonly Float32Array[] | undefined;
+  let rows: readonly Float32Array[] | undefined;
+  const situation: Situation = {
+    context: contextVector,
+    get candidates() {
+      vectors ??= describe();
+      return vectors;
+    },
+    get rows() {
+      if (rows === undefined) {
+        rows = pieces(candidates.length, layout.length);
+        vectors = describe(rows);
+      }
+      return rows;
+    },
+    ids: candidates.map(({ id }) => id),
+  };
   origins.set(situation, { spec, context, candidates, embeddings });
   return situation;
 }

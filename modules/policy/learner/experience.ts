@@ -1,7 +1,7 @@
 /** From the texts of the ledger to what policies learn from, encoded by any feature spec, whichever it was when they were logged. */
 import { encode } from "../features/encode.ts";
 import type { FeatureSpec } from "../features/spec.ts";
-import type { Experience, Situation } from "../policies/policy.ts";
+import type { Candidate, Experience, Situation } from "../policies/policy.ts";
 import type { Selected } from "../schema.ts";
 import type { OutcomeText } from "./messages.ts";
 
@@ -13,10 +13,10 @@ export interface Logged extends Experience {
 
 export function experienceOf(spec: FeatureSpec, { selected: text, reward, ordinal, desirable }: OutcomeText): Logged {
   const selected: Selected = JSON.parse(text);
-  const { candidates, choice, probability, policy, deployment = policy, episode } = selected;
-  const ids = candidates.map(({ id }) => id);
+  const { context, candidates, embeddings, choice, probability, policy, deployment = policy, episode } = selected;
+  const ids = sharedIds(candidates);
   return {
-    situation: new StoredSituation(spec, text, ids),
+    situation: new StoredSituation(spec, JSON.stringify({ context, candidates, embeddings }), ids),
     chosen: ids.indexOf(choice),
     probability,
     reward,
@@ -25,6 +25,15 @@ export function experienceOf(spec: FeatureSpec, { selected: text, reward, ordina
     ...(desirable !== null && { desirable: desirable === 1 }),
     ...(episode && { episode }),
   };
+}
+
+let latestIds: readonly string[] = [];
+
+/** Mostly the same candidates are asked for again and again: their ids are kept once. */
+function sharedIds(candidates: readonly Candidate[]): readonly string[] {
+  const isSame = candidates.length === latestIds.length && candidates.every(({ id }, index) => id === latestIds[index]);
+  if (!isSame) latestIds = candidates.map(({ id }) => id);
+  return latestIds;
 }
 
 /** As numbers a situation takes a hundred times the memory of its text, so only the one that was used last is kept so. */

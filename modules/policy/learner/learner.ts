@@ -20,6 +20,8 @@ export interface LearnerOptions {
 }
 
 const idleMilliseconds = 30_000;
+/** Situations are encoded and forgotten one after another: with more room they are only forgotten later. */
+const maxYoungGenerationSizeMb = 16;
 
 export class Learner implements AsyncDisposable {
   readonly #longest: number;
@@ -118,7 +120,7 @@ export class Learner implements AsyncDisposable {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL("./worker.ts", import.meta.url));
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), { resourceLimits: { maxYoungGenerationSizeMb } });
     worker.unref();
     worker.on("error", () => undefined); // its exit tells
     worker.once("exit", () => {
