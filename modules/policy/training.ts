@@ -9,7 +9,7 @@
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import { type Checkpoints, isUnusable } from "./checkpoints.ts";
-import { readersLag } from "./experience/store.ts";
+import { experienceWindow, readersLag } from "./experience/store.ts";
 import type { Gate } from "./gate.ts";
 import type { Learner } from "./learner/learner.ts";
 import type { Joined, Ledger } from "./ledger.ts";
@@ -86,12 +86,10 @@ export class Training implements AsyncDisposable {
     const { features, frozen, network } = slots.of(slot);
     if (frozen) throw new CodedError("SLOT_FROZEN", `${slot} is frozen: nothing is trained until it is unfrozen.`, { slot });
     const options = { ...optionsOf(slot, features), ...(network && { network }) };
-    const {
-      state,
-      report,
-      origin,
-      outcomes: through,
-    } = await learner.train({ kind: "train", policy, options }, ledger.experience(slot, outcomes), asked);
+    const experience = kinds[policy]?.balances
+      ? ledger.experience(slot, outcomes)
+      : ledger.outcomes(slot, Math.max(0, outcomes - experienceWindow), outcomes);
+    const { state, report, origin, outcomes: through } = await learner.train({ kind: "train", policy, options }, experience, asked);
     const sha256 = await checkpoints.keep(state);
     const checkpoint: Checkpoint = {
       policy,

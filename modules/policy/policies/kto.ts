@@ -54,6 +54,7 @@ export function ktoWith(changes: Partial<KtoSettings>): PolicyKind {
 
   return {
     name: "kto",
+    balances: true,
     needs: "choices of different candidates, outcomes that were better than usual, and others that were worse",
     create: (options) => serve(untrained(options), options),
     load: (bytes, options) => serve(read(bytes, options), options),

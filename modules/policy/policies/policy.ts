@@ -79,6 +79,8 @@ export interface PolicyKind {
   train?(experiences: readonly Experience[], options: TrainOptions): Promise<Trained>;
   /** What there has to be to train on. */
   readonly needs?: string;
+  /** Whether it learns from good and bad outcomes alike, however rare: older ones of the rarer kind would mislead others. */
+  readonly balances?: true;
 }
 
 export interface TrainOptions extends PolicyOptions {

@@ -15,6 +15,8 @@ import type { Experience, Policy, PolicyKind, PolicyOptions } from "./policy.ts"
 export interface ReinforceSettings extends PolicyGradientSettings {
   /** Updates of one training. */
   readonly updates: number;
+  /** c_H at the first update of a training; it falls evenly to that of the last. So nothing is settled before it is known. */
+  readonly firstEntropyBonus: number;
   /** Steps of one update, at least: whole trajectories. */
   readonly batch: number;
   /** Share of the odds that is spread over all candidates alike. */
@@ -24,6 +26,7 @@ export interface ReinforceSettings extends PolicyGradientSettings {
 const usual: ReinforceSettings = {
   discount: 0.99,
   trace: 0.95,
+  firstEntropyBonus: 0.1,
   entropyBonus: 0.01,
   greatestWeight: 5,
   learningRate: 1e-3,
@@ -91,7 +94,12 @@ export function reinforceWith(changes: Partial<ReinforceSettings>): PolicyKind {
       let batch: readonly Trajectory[] = [];
       for (let update = 0; update < settings.updates; update++) {
         batch = drawn(complete, settings.batch, random);
-        const { state: next, figures } = await policyGradientUpdate(slicing, network, baseline, learned, batch, settings);
+        const { firstEntropyBonus: first, entropyBonus: last } = settings;
+        const entropyBonus = first + ((last - first) * update) / settings.updates;
+        const { state: next, figures } = await policyGradientUpdate(slicing, network, baseline, learned, batch, {
+          ...settings,
+          entropyBonus,
+        });
         learned = { ...next, backend };
         for (const name of Object.keys(figures) as (keyof PolicyGradientFigures)[]) sums[name] += figures[name];
       }
