@@ -203,6 +203,18 @@ describe("a live comparison", () => {
     assert.deepEqual(await known("another.sqlite", 0), before);
   });
 
+  it("goes on from the state of a version that did not number it", async () => {
+    const store = createStateStore();
+    const { comparisons: _, features: __, ...earlier } = newSlot("uniform", ["linucb"]);
+    const contender = { deployment: { policy: "linucb" }, role: "guard", share: 0.05, since: 0 };
+    const state = { ...earlier, contender, before: [contender.deployment], judged: ["kto@0123456789ab"] };
+    await store.put(`slot.${Buffer.from(slot).toString("base64url")}`, { slot, state });
+    await using policy = await start({ state: store });
+    await play(policy, 30);
+    const [{ live }] = (await policy.call<{ slots: [{ live: Record<string, { outcomes: number }> }] }>("policy:list", { slot })).slots;
+    assert.equal((live.contender?.outcomes ?? 0) + (live.serving?.outcomes ?? 0), 30);
+  });
+
   it("begins anew when rewards are defined anew", async () => {
     const contender = { deployment: { policy: "linucb" }, role: "guard", share: 0.05, since: 0, comparison: 0 } as const;
     await using policy = await start({ state: await stateWith({ contender, before: [contender.deployment] }) });

@@ -1,13 +1,20 @@
 /** The durable states of the slots: in the state store, changed by compare-and-set. */
 import type { ModuleContext } from "../../../daemon/module.ts";
-import { defaultSpec } from "../features/spec.ts";
-import type { SlotState } from "./slot-state.ts";
+import { defaultSpec, type FeatureSpec } from "../features/spec.ts";
+import type { Contender, SlotState } from "./slot-state.ts";
 
 interface Stored {
   readonly slot: string;
-  /** Without what earlier versions did not know of. */
-  readonly state: Omit<SlotState, "features" | "comparisons"> & Partial<SlotState>;
+  readonly state: SlotState | EarlierState;
 }
+
+/** Of versions that knew no features, no numbers of comparisons, and of what was judged the labels only. */
+type EarlierState = Omit<SlotState, "features" | "comparisons" | "contender" | "judged"> & {
+  readonly features?: FeatureSpec;
+  readonly comparisons?: number;
+  readonly contender?: Omit<Contender, "comparison">;
+  readonly judged: readonly string[];
+};
 
 interface Known {
   readonly state: SlotState;
@@ -104,9 +111,21 @@ export class Slots {
   async #read(slot: string): Promise<void> {
     const found = await this.#context.state.get<Stored>(keyOf(slot));
     if (found === undefined) this.#known.delete(slot);
-    else this.#known.set(slot, { state: { features: defaultSpec, comparisons: 0, ...found.value.state }, revision: found.revision });
+    else this.#known.set(slot, { state: presentOf(found.value.state), revision: found.revision });
   }
 }
+
+function presentOf({ contender, judged, ...state }: SlotState | EarlierState): SlotState {
+  return {
+    features: defaultSpec,
+    comparisons: 0,
+    ...state,
+    ...(contender && { contender: { comparison: 0, ...contender } }),
+    judged: isLabels(judged) ? {} : judged,
+  };
+}
+
+const isLabels = (judged: SlotState["judged"] | EarlierState["judged"]): judged is readonly string[] => Array.isArray(judged);
 
 export interface Change {
   readonly state: SlotState;
