@@ -68,6 +68,23 @@ describe("off-policy evaluation", () => {
     assert.ok(held >= 53, `${held} of 60`);
   });
 
+  it("is less sure where the log hardly ever did what the policy does", () => {
+    const seldom = [0.97, 0.01, 0.02];
+    const judged = [0.01, 0.01, 0.98];
+    let held = 0;
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = seededRandom(seed);
+      const outcomes = Array.from({ length: 600 }, (): Judged => {
+        const chosen = draw(seldom, random());
+        const reward = random() < (means[chosen] as number) ? 1 : 0;
+        return { situation, chosen, probability: seldom[chosen] as number, reward, odds: judged, serving: seldom };
+      });
+      const { interval } = evaluate(outcomes, seed).dr;
+      if (interval[0] <= worth(judged) && worth(judged) <= interval[1]) held++;
+    }
+    assert.ok(held >= 56, `${held} of 60`);
+  });
+
   it("clips weights, and says how many", () => {
     const rare = log(500, [0, 0, 1], 1).map((outcome) => ({ ...outcome, probability: outcome.chosen === 2 ? 0.01 : outcome.probability }));
     const { clip, clipped, ips } = evaluate(rare);

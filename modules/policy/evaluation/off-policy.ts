@@ -9,7 +9,7 @@ import { trajectoriesOf } from "../trajectories.ts";
 import { type Figures, figuresOf } from "./figures.ts";
 import { bootstrapInterval, type Interval, meanOf } from "./intervals.ts";
 import { crossFitted } from "./reward-model.ts";
-import { type OddsOf, returnOf, robustReturn, weightedReturn, weightsOf } from "./trajectory-value.ts";
+import { type Expected, type OddsOf, returnOf, robustReturn, weightedReturn, weightsOf } from "./trajectory-value.ts";
 
 /** A logged choice, and what odds two policies would have given to its candidates. */
 export interface Judged extends Experience {
@@ -22,7 +22,10 @@ export interface Judged extends Experience {
 export interface Estimate {
   /** Expected sum of the rewards of a trajectory. */
   readonly value: number;
-  /** 95 %, by bootstrap-t. */
+  /**
+   * 95 %, by bootstrap-t. Weights are 1 on average, if they are not clipped: of DR, where they come to less here, what the others would
+   * have said is unknown, and the interval is wider by as much as the reward model is usually wrong about that share.
+   */
   readonly interval: Interval;
 }
 
@@ -57,7 +60,10 @@ export function evaluateOffPolicy(judged: readonly Judged[], { spec, seed, clip 
   const { complete } = trajectoriesOf(judged);
   const returns = crossFitted(complete, spec);
   const expected = complete.map((steps, index) => ({ steps, returns: returns[index] as readonly (readonly number[])[] }));
-  const estimate = (values: Float64Array): Estimate => ({ value: meanOf(values), interval: bootstrapInterval(values, seed) });
+  const estimate = (values: Float64Array, doubt = 0): Estimate => {
+    const [low, high] = bootstrapInterval(values, seed);
+    return { value: meanOf(values), interval: [low - doubt, high + doubt] };
+  };
   const own: OddsOf = ({ odds }) => odds;
   const robust = (oddsOf: OddsOf) => Float64Array.from(expected, (one) => robustReturn(one, oddsOf, clip));
 
@@ -68,6 +74,7 @@ export function evaluateOffPolicy(judged: readonly Judged[], { spec, seed, clip 
   const influence = (value: number, weight: number) => (mean === 0 ? 0 : snips + (weight * (value - snips)) / mean);
   const dr = robust(own);
   const serving = robust((step) => step.serving);
+  const doubt = Math.max(0, 1 - mean) * surpriseOf(expected);
   const squares = weights.reduce((sum, weight) => sum + weight * weight, 0);
   return {
     outcomes: complete.reduce((sum, { length }) => sum + length, 0),
@@ -78,9 +85,16 @@ export function evaluateOffPolicy(judged: readonly Judged[], { spec, seed, clip 
     ips: estimate(Float64Array.from(complete, (steps) => weightedReturn(steps, own, clip))),
     // To first order a ratio is a mean of its influences.
     snips: estimate(Float64Array.from(complete, (steps, index) => influence(returnOf(steps), weights[index] as number))),
-    dr: estimate(dr),
+    dr: estimate(dr, doubt),
     serving: estimate(serving),
-    gain: estimate(dr.map((value, index) => value - (serving[index] as number))),
+    gain: estimate(
+      dr.map((value, index) => value - (serving[index] as number)),
+      doubt,
+    ),
     ...figuresOf(expected, dr, clip),
   };
 }
+
+/** By how much returns are usually other than the reward model expects (root mean square). */
+const surpriseOf = (expected: readonly Expected[]): number =>
+  Math.sqrt(meanOf(expected.map(({ steps, returns }) => (returnOf(steps) - (returns[0]?.[steps[0]?.chosen as number] as number)) ** 2)));

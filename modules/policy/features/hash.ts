@@ -43,12 +43,6 @@ export function addFeature(vector: Float32Array, code: number, value: number): v
   vector[second] = (vector[second] as number) + right * value;
 }
 
-/** What the feature adds to the product of a vector with weights, of which `offset` is the vector's first. */
-export function shareOf(weights: Float64Array, offset: number, length: number, code: number, value: number): number {
-  const { first, second, left, right } = placesOf(code, length);
-  return value * (left * (weights[offset + first] as number) + right * (weights[offset + second] as number));
-}
-
 function placesOf(code: number, length: number) {
   const mask = length - 1;
   const first = (code >>> 2) & mask;
