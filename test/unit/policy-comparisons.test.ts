@@ -128,6 +128,18 @@ describe("a comparison of what is chosen", () => {
     assert.deepEqual(new Comparisons(database).ofCandidates(slot, "left", "right"), whole.ofCandidates(slot, "left", "right"));
   });
 
+  it("waits for an episode before its steps, also after a restart", (t) => {
+    const database = open(t);
+    const comparisons = new Comparisons(database);
+    const comparison = { number: 1, role: "contender" } as const;
+    comparisons.select(selected("d0", "left", { comparison, episode: { id: "e", step: 0, last: false } }), 0);
+    comparisons.flush();
+    for (const known of [new Comparisons(database), comparisons]) {
+      known.reward(slot, "d0", 1);
+      assert.equal(known.ofCandidates(slot, "left", "right").sides.selections, 0);
+    }
+  });
+
   it("begins anew when rewards are defined anew, and not when they are defined as before", (t) => {
     const comparisons = new Comparisons(open(t));
     play(comparisons, 1, 100, { reward: success(0.5), late: atOnce });

@@ -244,7 +244,7 @@ const sideOf = ({ role }: Part) => (role === "contender" ? "left" : "right");
 const prepare = (database: Database) => ({
   slots: database.prepare("SELECT * FROM comparisons"),
   sides: database.prepare("SELECT * FROM sides"),
-  waiting: database.prepare("SELECT * FROM waiting ORDER BY slot, number"),
+  waiting: database.prepare("SELECT * FROM waiting ORDER BY slot, number, decision LIKE 'episode %' DESC"),
   writeSlot: database.prepare("INSERT OR REPLACE INTO comparisons VALUES (?, ?)"),
   writeSide: database.prepare("INSERT OR REPLACE INTO sides VALUES (?, ?, ?)"),
   removeSide: database.prepare("DELETE FROM sides WHERE slot = ? AND candidate = ?"),
