@@ -167,6 +167,25 @@ describe("kto", () => {
     assert.ok(oddsOf(policy) > 0.9, "one outcome of the other, and there is something to compare with");
   });
 
+  it("finds the best candidate of easy and of hard contexts, whichever was mostly logged", async () => {
+    const success = { easy: [0.95, 0.7], hard: [0.3, 0.1] };
+    for (const usual of [0, 1]) {
+      const random = seededRandom(5);
+      const skewed = Array.from({ length: 3_000 }, (): Experience => {
+        const part = random() < 0.5 ? "easy" : "hard";
+        const chosen = random() < 0.9 ? usual : 1 - usual;
+        const desirable = random() < (success[part][chosen] as number);
+        const probability = chosen === usual ? 0.9 : 0.1;
+        return { situation: situationOf(["good", "bad"], { part }), chosen, probability, reward: desirable ? 1 : 0, desirable };
+      });
+      const { policy } = await train(kto, skewed);
+      for (const part of ["easy", "hard"]) {
+        const { probabilities } = policy.odds(situationOf(["good", "bad"], { part }));
+        assert.ok((probabilities[0] as number) > 0.9, `${part}, mostly logged: ${usual === 0 ? "good" : "bad"}: ${probabilities}`);
+      }
+    }
+  });
+
   it("leaves each candidate a share of the odds", async () => {
     const certain = await train(ktoWith({ exploration: 0.1, learningRate: 0.1 }), log(100));
     assert.ok(Math.abs(oddsOf(certain.policy) - 0.95) < 1e-3);

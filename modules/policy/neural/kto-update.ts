@@ -10,6 +10,11 @@ export interface KtoUpdateSettings {
   readonly beta: number;
   /** λ_D and λ_U. */
   readonly weights: ClassWeights;
+  /**
+   * Most that an experience counts, by the ratio of the odds that its choice has now to those that were logged. Without the ratio
+   * what was seldom logged would gain in contexts where all outcomes are worse than usual, whatever it is worth.
+   */
+  readonly greatestWeight: number;
   readonly learningRate: number;
   readonly longestGradient: number;
 }
@@ -24,9 +29,10 @@ export interface KtoFigures {
   readonly gradient_norm: number;
 }
 
-const encoded = ({ situation: { context, candidates, ids }, chosen, desirable }: Judged) => ({
+const encoded = ({ situation: { context, candidates, ids }, chosen, probability, desirable }: Judged) => ({
   situation: { context, candidates, ids },
   chosen,
+  probability,
   desirable,
 });
 type Drawn = ReturnType<typeof encoded>;
@@ -65,12 +71,18 @@ export async function ktoUpdate(
     return {
       divergence: divergences(tf, logs, referenceLogs),
       entropy: entropies(tf, logs),
+      chosen: ofChosen(tf, logs, tensors.chosen),
       reference: ofChosen(tf, referenceLogs, tensors.chosen),
     };
   });
   const referencePoint = Math.max(0, mean(measured.divergence));
   const desirable = batch.filter((decision) => decision.desirable).length;
   const classes = classWeights(desirable, batch.length - desirable, settings.weights);
+
+  const lambdas = batch.map(({ desirable: isGood, probability }, index) => {
+    const importance = Math.min(settings.greatestWeight, Math.exp(measured.chosen[index] as number) / probability);
+    return importance * (isGood ? classes.desirable : classes.undesirable);
+  });
 
   const { loss, gradients } = await differentiate(slicing, weights, batch, (current, slice, start) => {
     const tensors = tensorsOf(slice);
@@ -79,7 +91,7 @@ export async function ktoUpdate(
       chosen: tensors.chosen,
       reference: tf.tensor1d(measured.reference.slice(start, start + slice.length)),
       signs: tf.tensor1d(slice.map((decision) => (decision.desirable ? 1 : -1))),
-      weights: tf.tensor1d(slice.map((decision) => (decision.desirable ? classes.desirable : classes.undesirable))),
+      weights: tf.tensor1d(lambdas.slice(start, start + slice.length)),
       referencePoint,
       beta: settings.beta,
     });

@@ -23,6 +23,7 @@ export interface KtoSettings extends KtoUpdateSettings {
 const usual: KtoSettings = {
   beta: 0.1,
   weights: { desirable: 1, undesirable: 1 },
+  greatestWeight: 20,
   learningRate: 1e-3,
   longestGradient: 1,
   updates: 300,
@@ -33,7 +34,8 @@ const usual: KtoSettings = {
 /**
  * KTO (Ethayarajh et al. 2024, arXiv 2402.01306): learns from logged choices of any policy, told only which outcomes were
  * desirable. The reference is the policy that a training begins with, and stays for all of it: one that has learned nothing
- * gives equal odds.
+ * gives equal odds. What it learns from counts by the ratio of the odds that the policy gives it now to those that were logged, so
+ * that neither what was logged most often nor a context in which all outcomes are bad decides what is learned.
  *
  * The report has the means over the updates of `loss`, `entropy` (nats), `kl` to the reference (nats), `gradient_norm` (before
  * clipping); `updates` (0 where a class is empty), `desirable` and `undesirable` (how many experiences), `effective_batch` (different

@@ -1,9 +1,9 @@
-/** What KTO learns from a log of uniform choices, of which it is told only whether each turned out well. */
-import { seededRandom } from "../../../modules/policy/chance.ts";
+/** What KTO learns from a log of choices, uniform or skewed, of which it is told only whether each turned out well. */
+import { draw, seededRandom } from "../../../modules/policy/chance.ts";
 import { encode } from "../../../modules/policy/features/encode.ts";
 import { defaultSpec } from "../../../modules/policy/features/spec.ts";
 import { kto } from "../../../modules/policy/policies/kto.ts";
-import type { Experience, Situation } from "../../../modules/policy/policies/policy.ts";
+import type { Experience, Policy, Situation } from "../../../modules/policy/policies/policy.ts";
 import type { Problem } from "../problem.ts";
 
 const topics = ["numbers", "code", "text", "pictures"] as const;
@@ -18,6 +18,7 @@ const situationOf = (topic: number): Situation =>
     topics.map((name) => ({ id: `for-${name}` })),
   );
 
+const best = 0.8;
 const twoArms = encode(defaultSpec, {}, [{ id: "always good" }, { id: "always bad" }]);
 
 async function learn(experiences: readonly Experience[], seed: number) {
@@ -26,12 +27,22 @@ async function learn(experiences: readonly Experience[], seed: number) {
   return trained.policy;
 }
 
+/** Mean success of what a policy would choose. */
+function rateOf(policy: Policy): number {
+  const rates = topics.map((_, topic) =>
+    policy.odds(situationOf(topic)).probabilities.reduce((sum, odds, candidate) => sum + odds * success(topic, candidate), 0),
+  );
+  return rates.reduce((sum, rate) => sum + rate, 0) / topics.length;
+}
+
 export const ktoFromLog: Problem = {
   name: "kto",
-  description: "odds of the good one of two arms; success of 4 candidates in 4 contexts, from 1 000 uniform choices",
+  description:
+    "odds of the good one of two arms; success of 4 candidates in 4 contexts, from 1 000 uniform choices, and from 4 000 skewed ones",
   goals: [
     { measure: "odds_of_good_arm", atLeast: 0.99 },
     { measure: "share_of_optimum", atLeast: 0.9 },
+    { measure: "share_of_optimum_skewed", atLeast: 0.9 },
   ],
   async run(seed) {
     const random = seededRandom(seed);
@@ -45,12 +56,24 @@ export const ktoFromLog: Problem = {
       const desirable = random() < success(topic, chosen);
       return { situation: situationOf(topic), chosen, probability: 1 / topics.length, reward: desirable ? 1 : 0, desirable };
     });
+    // Mostly the choices of a policy that prefers one candidate in each context, mostly not the best one.
+    const odds = topics.map((_, topic) => topics.map((__, candidate) => (candidate === (topic < 2 ? topic : 0) ? 0.91 : 0.03)));
+    const skewed = Array.from({ length: 4 * logged }, (): Experience => {
+      const topic = Math.floor(random() * topics.length);
+      const chosen = draw(odds[topic] as number[], random());
+      // Contexts differ in how hard they are.
+      const desirable = random() < success(topic, chosen) - 0.1 * topic;
+      const probability = odds[topic]?.[chosen] as number;
+      return { situation: situationOf(topic), chosen, probability, reward: desirable ? 1 : 0, desirable };
+    });
     const onArms = await learn(arms, seed);
     const onTopics = await learn(choices, seed);
-    const rate = topics.map((_, topic) =>
-      onTopics.odds(situationOf(topic)).probabilities.reduce((sum, odds, candidate) => sum + odds * success(topic, candidate), 0),
-    );
-    const mean = rate.reduce((sum, value) => sum + value, 0) / topics.length;
-    return { odds_of_good_arm: onArms.odds(twoArms).probabilities[0] as number, share_of_optimum: mean / 0.8, uniform: 0.5 / 0.8 };
+    const onSkewed = await learn(skewed, seed);
+    return {
+      odds_of_good_arm: onArms.odds(twoArms).probabilities[0] as number,
+      share_of_optimum: rateOf(onTopics) / best,
+      share_of_optimum_skewed: rateOf(onSkewed) / best,
+      uniform: 0.5 / best,
+    };
   },
 };
