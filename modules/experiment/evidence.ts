@@ -1,5 +1,6 @@
 /** What the logged outcomes of an experiment say, by the sequential test of `policy:compare`. */
 import { z } from "zod";
+import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import { comparison, type Experiment, type Status } from "./schema.ts";
 
@@ -26,8 +27,8 @@ export async function evidenceOf(experiment: Experiment, context: ModuleContext)
   const least_odds = (mode === "ab" ? 1 : exploration) / variants.length;
   const comparisons = await Promise.all(
     pairs.map(async (pair) => {
-      const reply = await context.call("policy:compare", { slot, ...pair, least_odds, alpha: alpha / pairs.length });
-      return { ...pair, ...compared.parse(reply) };
+      const reply = context.call("policy:compare", { slot, ...pair, least_odds, alpha: alpha / pairs.length });
+      return { ...pair, ...compared.parse(await reply.catch(unlessIncomparable)) };
     }),
   );
   const known = statistics.parse(await context.call("policy:stats", { slot })).slots[0]?.candidates ?? [];
@@ -44,4 +45,10 @@ export async function evidenceOf(experiment: Experiment, context: ModuleContext)
     }),
     comparisons,
   };
+}
+
+/** Where something was chosen with lower odds than were settled, nothing can be said: that of one experiment must not hide the others. */
+function unlessIncomparable(error: unknown): z.input<typeof compared> {
+  if (error instanceof CodedError && error.code === "REQUEST_INVALID") return { difference: 0, interval: [-2, 2], verdict: undecided };
+  throw error;
 }
