@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
+import { defaultSpec } from "../../modules/policy/features/spec.ts";
 import { createPolicyModule } from "../../modules/policy/index.ts";
+import { experienceOf } from "../../modules/policy/learner/experience.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
 import { startModule, type TestModule } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
@@ -79,6 +81,23 @@ describe("a training", () => {
     assert.ok(outcomes >= 57_500 && outcomes <= 58_000, `up to ${outcomes}`);
     assert.ok(report.desirable >= 2_500 && report.desirable + report.undesirable >= 8_000, JSON.stringify(report));
     assert.ok(report.value > 0.9, "what was held out says that it has learned");
+  });
+
+  it("is told of each outcome whether it was better or worse than usual, as it was noted when the outcome came", async () => {
+    await using policy = await startModule(createPolicyModule(), { settings: { learn: [] } });
+    for (const outcome of [{ reward: 0.5 }, { reward: 0.5, success: false }, { reward: 1 }, { reward: 0, success: true }]) {
+      const { decision_id } = await policy.call("policy:select", { slot, candidates });
+      await policy.call("policy:outcome", { decision_id, ...outcome });
+    }
+    const kept = [...policy.state.ledger.experience(slot, 4)].flat();
+    assert.deepEqual(
+      kept.map(({ desirable }) => desirable),
+      [1, null, 1, 0],
+    );
+    assert.deepEqual(
+      kept.map((outcome) => experienceOf(defaultSpec, outcome).desirable),
+      [true, undefined, true, false],
+    );
   });
 
   it("makes no checkpoint where there is nothing to learn, and says what is missing", async () => {
