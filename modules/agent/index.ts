@@ -148,7 +148,7 @@ export default defineModule<Home>({
       log: context.log,
       self: registry.identity,
       newId: context.newId,
-      wanted: () => new Set([...registry.living()].map(({ owner }) => owner)),
+      wanted: () => registry.owners(),
       onGained(owner) {
         context.log.warn({ owner }, "this daemon answers for the agents of another");
         begin(owner);

@@ -21,6 +21,9 @@ export interface AgentRecord extends Agent {
   readonly charged: number;
 }
 
+/** As an earlier version told and kept it. */
+type Unowned<Of extends Agent> = Omit<Of, "owner"> & Partial<Pick<Of, "owner">>;
+
 /** A message that waits for its receiver's answer. */
 export interface Pending extends Message {
   readonly place: Omit<MessageMeta, "id">;
@@ -30,6 +33,8 @@ export interface Pending extends Message {
 export type Change = Pick<EventRecord, "type" | "data" | "time" | "seq">;
 
 const endedAgents = 1000;
+/** Of agents that were spawned before agents had owners: one of the daemons answers for them all. */
+const formerOwner = "former";
 const ends = ["agent:completed", "agent:failed", "agent:terminated"];
 
 export class Registry implements AsyncDisposable {
@@ -118,6 +123,12 @@ export class Registry implements AsyncDisposable {
     return [...this.agents.values()].filter((one) => one.owner === owner);
   }
 
+  /** Of agents that live, or have ended with messages that nobody told are unanswered. */
+  owners(): Set<string> {
+    const unanswered = [...this.pending.keys()].flatMap((agent_id) => this.agents.get(agent_id) ?? []);
+    return new Set([...this.living(), ...unanswered].map(({ owner }) => owner));
+  }
+
   /** Those that have not ended, the first ones first. */
   *living(): Generator<AgentRecord> {
     for (const one of this.agents.values()) if (isLiving(one)) yield one;
@@ -130,9 +141,8 @@ export class Registry implements AsyncDisposable {
     const known = this.agents.get(agent_id);
     if (change.type === "agent:spawned") {
       if (known !== undefined) return;
-      const spawned = { ...(change.data as Agent), place, seq: change.seq, charged: 0 };
-      this.#place(spawned);
-      if (this.#isLive) this.onSpawned(spawned);
+      this.#place({ ...(change.data as Unowned<Agent>), place, seq: change.seq, charged: 0 });
+      if (this.#isLive) this.onSpawned(this.get(agent_id));
     } else if (known !== undefined && known.seq < change.seq) {
       const changed = changedBy(known, change);
       if (changed !== undefined) this.#place({ ...changed, seq: change.seq });
@@ -205,7 +215,8 @@ export class Registry implements AsyncDisposable {
     this.pending.set(message.to, waiting.set(message.message_id, message));
   }
 
-  #place(one: AgentRecord): void {
+  #place({ owner = formerOwner, ...rest }: Unowned<AgentRecord>): void {
+    const one = { ...rest, owner };
     const { agent_id, parent } = one;
     this.agents.set(agent_id, one);
     const isActive = isLiving(one);

@@ -6,6 +6,7 @@ import type { z } from "zod";
 import { intersect } from "../../daemon/capabilities.ts";
 import { CodedError } from "../../daemon/errors.ts";
 import type { Call, Caller } from "../../daemon/module.ts";
+import { parseInput } from "../../daemon/parse-input.ts";
 import { retry } from "../../daemon/retry.ts";
 import { type Home, placeOf } from "./home.ts";
 import { finish } from "./lifecycle.ts";
@@ -106,7 +107,7 @@ function recordOf(agent_id: string, request_id: string, request: SpawnRequest, p
     state: "active",
     ...(capabilities && { capabilities: [...capabilities] }),
     ...(approval.length > 0 && { approval }),
-    limits: limitsOf(budget, caller.kind === "agent" ? (parent?.limits ?? agentLimits.parse({})) : undefined),
+    limits: limitsOf(request, caller.kind === "agent" ? (parent?.limits ?? agentLimits.parse({})) : undefined),
     ...(profile.outlives_parent && { outlives_parent: profile.outlives_parent }),
     spawned_at: new Date().toISOString(),
     ...(inputs && { inputs }),
@@ -116,17 +117,16 @@ function recordOf(agent_id: string, request_id: string, request: SpawnRequest, p
   };
 }
 
-/** Only an operator sets more than the defaults; an agent's agent has at most what it has itself. */
-function limitsOf(budget: SpawnRequest["budget"], parent: Agent["limits"] | undefined): Agent["limits"] {
-  const { children, depth, tokens } = budget ?? {};
-  const read = agentLimits.safeParse({
-    ...(children !== undefined && { children }),
-    ...(depth !== undefined && { depth }),
-    ...(tokens !== undefined && { tokens }),
-  });
+/**
+ * Only an operator sets more than the defaults; an agent's agent has at most what it has itself. What else is in the budget is for
+ * the run of the pattern, whose start checks it.
+ */
+function limitsOf({ budget = {}, pattern }: SpawnRequest, parent: Agent["limits"] | undefined): Agent["limits"] {
+  const own = pattern === undefined ? budget : Object.fromEntries(Object.entries(budget).filter(([key]) => key in agentLimits.shape));
+  const read = parseInput(agentLimits, own);
   if (!read.success) {
-    const [issue] = read.error.issues;
-    throw new CodedError("REQUEST_INVALID", `agent:spawn: budget.${issue?.path.join(".")}: ${issue?.message}`, {});
+    const issues = read.problems.map(({ path, message }) => ({ path: ["budget", ...path].map(String).join("."), message }));
+    throw new CodedError("REQUEST_INVALID", `agent:spawn: ${issues[0]?.path}: ${issues[0]?.message}`, { issues });
   }
   if (parent === undefined) return read.data;
   return {

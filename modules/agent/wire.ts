@@ -65,7 +65,10 @@ export const spawnRequest = z.strictObject({
   inputs: z.record(z.string(), z.unknown()).optional().describe("values of the pattern's and the profile's variables"),
   interpreter: interpreter.optional(),
   model: z.string().optional().describe("instead of the profile's"),
-  budget: z.record(z.string(), z.unknown()).optional().describe("limits of its run, and `children`, `depth` and `tokens`"),
+  budget: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe("`children`, `depth` and `tokens`; with a pattern, also the other limits of its run"),
   capabilities: z.array(capability).optional().describe("allows less than the profile does"),
   name: z.string().max(200).optional(),
   count: z.number().int().min(1).max(1000).optional().describe("so many of the same, named NAME-1, NAME-2, …"),

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 import { CodedError } from "../../daemon/errors.ts";
+import type { EventRecord } from "../../daemon/module.ts";
 import agent from "../../modules/agent/index.ts";
+import { temporaryFolder } from "../harness/git.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
 import { createStateStore, startModule, type TestHandler, type TestOptions } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
@@ -260,4 +263,52 @@ test("of two daemons one answers a message; the other goes on when that one is g
   } finally {
     await first[Symbol.asyncDispose]();
   }
+});
+
+test("of an agent that was spawned before agents had owners, one daemon answers what was unanswered and what comes", async (t) => {
+  const log = new MemoryEventLog();
+  const asked: string[] = [];
+  const thinks = (name: string) => ({
+    "model:generate": (() => {
+      asked.push(name);
+      return { object: { reply: "heard", events: [] }, usage: { input_tokens: 1, output_tokens: 1 } };
+    }) as TestHandler,
+  });
+  const never = (async (_: unknown, { signal }: { signal?: AbortSignal }) =>
+    new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)))) as TestHandler;
+  const earlier = await start({ log, handlers: { "model:generate": never } });
+  const to = await earlier.spawn("thinker");
+  const { message_id: unanswered } = await earlier.module.call("agent:send", { to, message: "are you there?" });
+  await earlier[Symbol.asyncDispose]();
+  for (const { data } of log.records) delete (data as { owner?: string }).owner;
+
+  const shared = { log, state: createStateStore() };
+  const database = join(await temporaryFolder(t), "agent.sqlite");
+  const first = await start({ ...shared, database, handlers: thinks("first") });
+  await using second = await start({ ...shared, handlers: thinks("second") });
+  try {
+    await first.replyTo(unanswered);
+    const { message_id } = await second.module.call("agent:send", { to, message: "and now?" });
+    await second.replyTo(message_id);
+    assert.equal(asked.length, 2);
+    assert.equal(new Set(asked).size, 1);
+    assert.equal((await second.module.call("agent:info", { agent_id: to })).state, "active");
+  } finally {
+    await first[Symbol.asyncDispose]();
+  }
+  const { message_id } = await second.module.call("agent:send", { to, message: "still there?" });
+  assert.equal((await second.replyTo(message_id)).message, "heard");
+});
+
+test("a message to an agent that has ended is refused in the place of a daemon that is gone", async () => {
+  const shared = { log: new MemoryEventLog(), state: createStateStore() };
+  const first = await start(shared);
+  const to = await first.spawn("thinker");
+  await first.module.call("agent:pause", { agent_id: to });
+  const { message_id } = await first.module.call("agent:send", { to, message: "are you there?" });
+  await first[Symbol.asyncDispose]();
+  // It was told of, and the daemon was killed before it refused the message.
+  shared.log.append({ ...(shared.log.records[0] as EventRecord), id: "ended", type: "agent:terminated", data: { agent_id: to } });
+  await using second = await start(shared);
+  assert.equal((await second.replyTo(message_id)).error?.code, "AGENT_ENDED");
 });

@@ -290,6 +290,21 @@ test("an agent has at most 20 agents of its own at a time, also when it asks for
   assert.deepEqual([error.code, error.details.limit], ["RUN_LIMIT_EXCEEDED", "children"]);
 });
 
+test("what a budget cannot limit is refused by its name, with or without a pattern", async () => {
+  await using started = await start();
+  const spawn = (budget: object, more: object = {}) => started.module.call("agent:spawn", { profile: "worker", budget, ...more });
+  const message = "agent:spawn: budget.dollars: is unknown: expected children, depth or tokens";
+  await assert.rejects(spawn({ dollars: 3 }), { code: "REQUEST_INVALID", message });
+  await assert.rejects(spawn({ steps: 5 }), { code: "REQUEST_INVALID" });
+  await assert.rejects(spawn({ depth: 0 }, { pattern: "greet" }), { code: "REQUEST_INVALID" });
+  await spawn({ tokens: 5, steps: 5 }, { pattern: "greet" });
+  assert.deepEqual(
+    started.runs.map(({ input }) => input.budget),
+    [{ tokens: 5, steps: 5 }],
+  );
+  assert.deepEqual((await started.module.call("agent:list", {})).agents.length, 1);
+});
+
 test("agents of agents end at the depth of their limits, and none gets more than its parent has", async () => {
   await using started = await start();
   const { module } = started;
