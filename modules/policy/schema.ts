@@ -55,24 +55,32 @@ const embeddings = z.object({
   reason: z.string().optional().describe("why"),
 });
 
+/** By id; what is made here need not be looked through number by number at each choice. */
+const scores = z
+  .custom<Readonly<Record<string, number>>>((value) => typeof value === "object" && value !== null && !Array.isArray(value))
+  .meta({ type: "object" });
+
 /** The reply of `policy:select`. */
 export const choice = z.object({
   decision_id: z.string(),
   choice: z.string(),
   probability: z.number().describe("of this choice, when it was made"),
-  scores: z.record(z.string(), z.number()).describe("what the policy thought of each candidate; higher is better"),
+  scores: scores.describe("what the policy thought of each candidate; higher is better"),
   reason: z.string().describe("why this one"),
   policy: z.string(),
   version: z.string(),
 });
 export type Choice = z.output<typeof choice>;
 
+/** Looked through when they were asked. */
+const candidates = z.custom<z.output<typeof candidate>[]>(Array.isArray).meta({ type: "array" });
+
 /** The data of `policy:selected`. */
 export const selected = choice.extend({
   request: z.string().describe("id of the request that it answered"),
   slot: z.string(),
   context: contextFeatures,
-  candidates: z.array(candidate),
+  candidates: candidates.describe("as they were asked"),
   feature_spec: z.string().describe("version of the way in which context and candidates became numbers"),
   embeddings: embeddings.optional().describe("what its texts mean, where the spec says so"),
   deployment: z.string().describe("the policy, or its checkpoint, as it is compared with others"),
