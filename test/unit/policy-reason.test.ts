@@ -150,23 +150,40 @@ describe("the reason of a network", () => {
     assert.match(reason, /^explored: odds of 1\.8 % against 97\.6 % for a; in log odds mostly from its skill −4\.000$/);
   });
 
-  it("takes a bounded number of passes, however much there is to explain", () => {
-    const features = (shift: number) => Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`f${index}`, index + shift]));
-    const many = Array.from({ length: 50 }, (_, index) => ({ id: `c${index}`, features: features(index) }));
-    const situation = encode(defaultSpec, {}, many);
-    for (const [together, most] of [
-      [true, 5],
-      [false, 32],
+  it("scores no more than 48 candidates, however many there are and however much there is to explain", () => {
+    for (const [count, keys] of [
+      [50, 60],
+      [256, 3],
+      [3, 60],
     ] as const) {
-      let passes = 0;
-      const score = ({ ids }: Situation) => {
-        passes++;
-        return new Float32Array(ids.length);
-      };
-      const explained = { situation, probabilities: many.map(() => 0.02), logits: many.map(() => 0), together, score };
-      tellReason(explained, 0, new KnownValues());
-      assert.equal(passes, most);
+      const features = (shift: number) => Object.fromEntries(Array.from({ length: keys }, (_, index) => [`f${index}`, index + shift]));
+      const many = Array.from({ length: count }, (_, index) => ({ id: `c${index}`, features: features(index) }));
+      const situation = encode(defaultSpec, {}, many);
+      for (const together of [true, false]) {
+        let scored = 0;
+        const score = ({ ids }: Situation) => {
+          scored += ids.length;
+          return new Float32Array(ids.length);
+        };
+        const explained = { situation, probabilities: many.map(() => 1 / count), logits: many.map(() => 0), together, score };
+        tellReason(explained, 0, new KnownValues());
+        const all = together ? 48 : Math.min(48, 2 * (keys + 2));
+        assert.ok(scored <= all && scored > all - count, `${count} candidates, ${keys} features: ${scored}`);
+      }
     }
+  });
+
+  it("asks a transformer about the two beside the next best of many", () => {
+    const many = Array.from({ length: 100 }, (_, index) => ({ id: `c${index}`, features: { skill: index } }));
+    const situation = encode(defaultSpec, {}, many);
+    const seen = new Set<string>();
+    const score = ({ ids }: Situation) => {
+      for (const id of ids) seen.add(id);
+      return new Float32Array(ids.length);
+    };
+    const logits = many.map((_, index) => index);
+    tellReason({ situation, probabilities: many.map(() => 0.01), logits, together: true, score }, 40, new KnownValues());
+    assert.deepEqual([...seen].sort(), ["c40", ...Array.from({ length: 15 }, (_, index) => `c${99 - index}`)].sort());
   });
 });
 
