@@ -36,7 +36,8 @@ export function createControl({ context, journals, catalogue, playing }: Control
     for (let run = playing.find(id); run !== undefined && left() > 0; run = playing.find(id)) {
       const rest = await within(left(), run.done, signal);
       signal.throwIfAborted();
-      if (rest?.kind === "ended") return endedStatus(run.handle.started, rest.entry);
+      if (rest === undefined) break; // not over in time: then as it is now
+      if (rest.kind === "ended") return endedStatus(run.handle.started, rest.entry);
       await run.closed;
       await playing.recovered(id);
     }

@@ -102,6 +102,13 @@ describe("a run", () => {
     assert.equal((await module.call("orchestration:cancel", { run_id: ids[1] })).state, "cancelled");
   });
 
+  it("is told as it is when whoever waits for its end has waited long enough, and not at its end alone", async () => {
+    await using module = await start({ waits: 'AWAIT "it:came" AS it\nRETURN it' });
+    const { run_id } = await module.call("orchestration:start", { pattern: "waits" });
+    const status = await module.call("orchestration:status", { run_id, wait: 0.2 });
+    assert.deepEqual([status.state, status.doing?.length], ["running", 1]);
+  });
+
   it("that is paused in a RACE goes on listening in it after it was resumed", async () => {
     const strategy = `
       STATE ticks = 0
