@@ -71,6 +71,8 @@ export async function openLeases(options: LeaseOptions): Promise<Leases> {
   /** Leases of others: since when each has been as it is. */
   const seen = new Map<string, { revision: number; since: number }>();
   const waiting = new Set<() => void>();
+  /** Leases that are being written again: whoever asks meanwhile gets the same answer. */
+  const renewing = new Map<string, Promise<boolean>>();
   const lifetime = overduePeriods * period;
   let beat = 0;
   let ticking: Promise<void> = Promise.resolve();
@@ -96,24 +98,27 @@ export async function openLeases(options: LeaseOptions): Promise<Leases> {
 
   let owner = await takeOwn();
 
-  function lose(lost: string): void {
-    held.delete(lost);
-    options.onLost(lost);
-    for (const wake of waiting) wake();
+  function renew(name: string): Promise<boolean> {
+    const known = renewing.get(name);
+    if (known !== undefined) return known;
+    const renewed = renewOnce(name).finally(() => renewing.delete(name));
+    renewing.set(name, renewed);
+    return renewed;
   }
 
-  async function renew(name: string): Promise<boolean> {
+  async function renewOnce(name: string): Promise<boolean> {
     const lease = held.get(name);
     if (lease === undefined) return false;
-    if (await take(name, lease.revision)) {
-      for (const wake of waiting) wake();
-      return true;
-    }
-    // An earlier write of ours may have been stored without an answer.
+    const isHeld = (await take(name, lease.revision)) || (await takeBack(name));
+    if (!isHeld && held.delete(name)) options.onLost(name);
+    for (const wake of waiting) wake();
+    return isHeld;
+  }
+
+  /** An earlier write of ours may have been stored without an answer. */
+  async function takeBack(name: string): Promise<boolean> {
     const entry = await read(name);
-    if (entry?.value.holder === self && (await take(name, entry.revision))) return true;
-    if (held.get(name) === lease) lose(name);
-    return false;
+    return entry?.value.holder === self && (await take(name, entry.revision));
   }
 
   async function takeOverdue(name: string): Promise<void> {
@@ -141,8 +146,10 @@ export async function openLeases(options: LeaseOptions): Promise<Leases> {
   }
 
   async function release(name: string): Promise<void> {
+    const lease = held.get(name);
     held.delete(name);
-    await state.delete(keyOf(name));
+    // Not that of another daemon, which may have taken over what was overdue.
+    await state.delete(keyOf(name), lease?.revision);
   }
 
   function check(): Promise<void> {

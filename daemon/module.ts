@@ -173,7 +173,8 @@ export interface StateStore {
   get<Value>(key: string): Promise<{ value: Value; revision: number } | undefined>;
   /** `revision` 0 = must not exist. Returns the new revision, or undefined when the given one is stale. */
   put(key: string, value: unknown, revision?: number): Promise<number | undefined>;
-  delete(key: string): Promise<void>;
+  /** @param revision a later one stays */
+  delete(key: string, revision?: number): Promise<void>;
   entries<Value>(): Promise<Map<string, Value>>;
 }
 

@@ -31,8 +31,12 @@ export function openStateStore(client: JetStreamClient, bucket: string, seal: Se
         throw error;
       }
     },
-    async delete(key) {
-      await (await store()).purge(key);
+    async delete(key, revision) {
+      try {
+        await (await store()).purge(key, revision === undefined ? {} : { previousSeq: revision });
+      } catch (error) {
+        if (!isWrongLastSequence(error)) throw error;
+      }
     },
     async entries<Value>() {
       const kv = await store();

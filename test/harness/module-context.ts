@@ -223,8 +223,8 @@ export function createStateStore(): StateStore {
       entries.set(key, { value: structuredClone(value), revision: ++revision });
       return revision;
     },
-    async delete(key) {
-      entries.delete(key);
+    async delete(key, expected) {
+      if (expected === undefined || entries.get(key)?.revision === expected) entries.delete(key);
     },
     async entries() {
       return new Map([...entries].map(([key, { value }]) => [key, structuredClone(value)])) as never;

@@ -26,7 +26,7 @@ async function openDaemon(state: StateStore, options: { self?: string; open?: ()
       ...state,
       get: (key) => away(() => state.get(key)),
       put: (key, value, revision) => away(() => state.put(key, value, revision)),
-      delete: (key) => away(() => state.delete(key)),
+      delete: (key, revision) => away(() => state.delete(key, revision)),
     },
     log,
     self: options.self ?? newId(),
@@ -86,6 +86,27 @@ describe("a lease", () => {
     await waiting;
     assert.deepEqual([first.leases.owner, first.lost], [owner, []]);
     await first.leases[Symbol.asyncDispose]();
+  });
+
+  it("is held for all who ask at once", async () => {
+    const { leases, lost } = await openDaemon(createStateStore());
+    const answers = await Promise.all(Array.from({ length: 20 }, () => leases.confirm(leases.owner)));
+    assert.deepEqual([new Set(answers), lost], [new Set([true]), []]);
+    await leases[Symbol.asyncDispose]();
+  });
+
+  it("that another daemon took over is not given back by its former holder", async () => {
+    const state = createStateStore();
+    const first = await openDaemon(state);
+    const { owner } = first.leases;
+    first.stall(true);
+    const other = await openDaemon(state, { open: () => [owner] });
+    await until(() => other.gained.length > 0, "the other to take over");
+    const closing = first.leases[Symbol.asyncDispose]();
+    first.stall(false);
+    await closing;
+    assert.deepEqual([await other.leases.confirm(owner), other.lost], [true, []]);
+    await other.leases[Symbol.asyncDispose]();
   });
 
   it("of a former process of the same data folder is taken at once; one that was given back, too", async () => {
