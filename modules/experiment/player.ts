@@ -1,4 +1,5 @@
 /** Plays an experiment's runs, one after another, until there is a winner or the runs are used up; goes on after a restart. */
+import { setTimeout as pause } from "node:timers/promises";
 import { z } from "zod";
 import type { ModuleContext } from "../../daemon/module.ts";
 import { assign } from "./assign.ts";
@@ -13,6 +14,8 @@ export interface PlayerOptions {
 }
 
 const statusWait = 30; // seconds
+/** Milliseconds between two looks at a run that is held: nobody can wait for it. */
+const pausedWait = 1_000;
 const scored = z.looseObject({ score: z.number() });
 const runStatus = z.object({
   state: z.string(),
@@ -72,7 +75,8 @@ async function endOf(run_id: string, context: ModuleContext, signal: AbortSignal
   for (;;) {
     signal.throwIfAborted();
     const status = runStatus.parse(await context.call("orchestration:status", { run_id, wait: statusWait }, { signal }));
-    if (status.state !== "running") return status;
+    if (status.state === "paused") await pause(pausedWait, undefined, { signal });
+    else if (status.state !== "running") return status;
   }
 }
 
