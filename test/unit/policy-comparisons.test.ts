@@ -64,6 +64,15 @@ function play(comparisons: Comparisons, seed: number, count: number, { reward, l
   }
 }
 
+it("a candidate may be called as what every object has", (t) => {
+  const comparisons = new Comparisons(open(t));
+  for (const [index, choice] of ["left", "right", "constructor"].entries()) {
+    comparisons.select(selected(`d${index}`, choice, { probability: choice === "constructor" ? 0.001 : 0.5 }), 0);
+  }
+  const { later, least } = comparisons.ofCandidates(slot, "left", "right");
+  assert.deepEqual([later.map(({ side }) => side), least], [["left", "right", "neither"], 0.5]);
+});
+
 const verdict = (comparisons: Comparisons) => {
   const { sides, later, least } = comparisons.ofCandidates(slot, "left", "right");
   return compare(sides, later, { least }).verdict;

@@ -4,6 +4,7 @@ import {
   beginTrial,
   changeFeatures,
   compareAnew,
+  giveUp,
   isRefused,
   isToBeJudged,
   newSlot,
@@ -39,6 +40,20 @@ describe("a policy that was rolled back", () => {
     assert.equal(isRefused(state, label, 1_000_000), true);
     assert.equal(isToBeJudged(state, label, 1_000_000), false);
   });
+});
+
+it("a checkpoint that cannot be used is refused once; the one before serves, or the usual one, or the serving one alone", () => {
+  const usual = { policy: "uniform" };
+  const trial = beginTrial(fresh, checkpoint, 0);
+  const serving = promote(trial, trial.contender ?? assert.fail(), 100);
+  for (const state of [trial, serving, { ...fresh, serving: checkpoint }]) {
+    const next = giveUp(state, checkpoint, usual, 200) ?? assert.fail();
+    assert.deepEqual([next.serving, next.contender, next.refused], [usual, undefined, [label]]);
+    assert.equal(giveUp(next, checkpoint, usual, 300), undefined);
+    assert.equal(isToBeJudged(next, label, 1_000), false);
+  }
+  const many = Array.from({ length: 60 }, (_, index) => `kto@${index}`);
+  assert.equal(giveUp({ ...trial, refused: many }, checkpoint, usual, 200)?.refused.length, 50);
 });
 
 it("a policy is judged by itself at first, a checkpoint once, what learns as it goes each time that the outcomes have doubled", () => {

@@ -1,7 +1,7 @@
 /**
- * What a policy would have earned where others chose (FORMULAS: IPS, SNIPS, DR; Dudík et al. 2011, arXiv 1103.4601), trajectory by
- * trajectory: an episode, or a choice without one. Weights beyond `clip` are clipped, and the report says how many were: where they are, IPS and SNIPS lean towards what was
- * logged, and DR towards its reward model.
+ * What a policy would have earned where others chose, by IPS, SNIPS and DR (Dudík et al. 2011, arXiv 1103.4601), trajectory by
+ * trajectory: an episode, or a choice without one. Weights beyond `clip` are clipped, and the report says how many were: where they
+ * are, IPS and SNIPS lean towards what was logged, and DR towards its reward model.
  */
 import type { FeatureSpec } from "../features/spec.ts";
 import type { Experience } from "../policies/policy.ts";

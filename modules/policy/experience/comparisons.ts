@@ -159,10 +159,10 @@ export class Comparisons {
     // One that is not among those that are compared may have been chosen.
     if (candidates.size === mostCandidates && (one === neverChosen || other === neverChosen))
       return { sides: noSides, later: [], least: 1 };
-    const sides = { [left]: "left", [right]: "right" } as const;
+    const sideOfCandidate = (id: string) => (id === left ? "left" : id === right ? "right" : "neither");
     const later = [...waiting.values()]
       .filter(({ steps }) => steps === undefined)
-      .map((selection): Later => ({ ...selection, side: sides[selection.choice] ?? "neither" }));
+      .map((selection): Later => ({ ...selection, side: sideOfCandidate(selection.choice) }));
     const least = later.reduce((lowest, { side, odds }) => (side === "neither" ? lowest : Math.min(lowest, odds)), 1);
     return { sides: { selections: state.selections, left: one, right: other }, later, least: Math.min(least, one.least, other.least) };
   }

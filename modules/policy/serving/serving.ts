@@ -9,7 +9,7 @@ import { kinds, onlineKinds, unknownPolicy } from "../policies/kinds.ts";
 import type { Policy } from "../policies/policy.ts";
 import type { Selected } from "../schema.ts";
 import type { OnlinePolicies } from "./online.ts";
-import { type Deployment, isSame, labelOf, rollBack } from "./slot-state.ts";
+import { type Deployment, giveUp, labelOf } from "./slot-state.ts";
 import type { Slots } from "./slots.ts";
 
 export interface Answering {
@@ -93,19 +93,10 @@ export class Serving {
     const reason = error instanceof Error ? error.message : String(error);
     this.#options.context.log.error({ slot, policy: labelOf(deployment), reason }, "a checkpoint is refused; the policy before it serves");
     await this.#options.slots.change(slot, (state) => {
-      const { serving, contender, ...rest } = state;
-      const { outcomes } = this.#options.ledger.tally(slot);
-      const usual = { serving: this.#options.slots.fresh.serving };
-      // With a trial or a guard that cannot be used, the serving policy goes on alone.
-      const isContender = contender !== undefined && isSame(contender.deployment, deployment);
-      const back = isContender
-        ? { state: { ...rest, serving, refused: [...rest.refused, labelOf(deployment)] } }
-        : isSame(serving, deployment)
-          ? (rollBack({ ...rest, serving }, outcomes) ?? { state: { ...rest, ...usual, refused: [...rest.refused, labelOf(deployment)] } })
-          : undefined;
-      if (back === undefined) return undefined;
-      const data = { slot, from: labelOf(deployment), to: labelOf(back.state.serving), automatic: true, reason };
-      return { state: back.state, tell: { event: "policy:rolled_back", data } };
+      const next = giveUp(state, deployment, this.#options.slots.fresh.serving, this.#options.ledger.tally(slot).outcomes);
+      if (next === undefined) return undefined;
+      const data = { slot, from: labelOf(deployment), to: labelOf(next.serving), automatic: true, reason };
+      return { state: next, tell: { event: "policy:rolled_back", data } };
     });
   }
 }

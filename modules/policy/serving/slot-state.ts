@@ -143,6 +143,17 @@ function guarded({ contender: _, ...state }: SlotState, outcomes: number): SlotS
   return previous === undefined ? state : contending(state, { deployment: previous, role: "guard" }, outcomes);
 }
 
+/**
+ * One that cannot be used is refused. The one before serves then, or where there is none the usual one; beside it, the serving policy
+ * goes on alone. Undefined when it neither serves nor has a share.
+ */
+export function giveUp(state: SlotState, deployment: Deployment, usual: Deployment, outcomes: number): SlotState | undefined {
+  const { contender, ...alone } = state;
+  if (contender !== undefined && isSame(contender.deployment, deployment)) return refuse(alone, labelOf(deployment), outcomes);
+  if (!isSame(state.serving, deployment)) return undefined;
+  return rollBack(alone, outcomes)?.state ?? refuse({ ...alone, serving: usual }, labelOf(deployment), outcomes);
+}
+
 const refuse = (state: SlotState, label: string, outcomes: number): SlotState => ({
   ...noteJudged(state, label, outcomes),
   refused: [...state.refused.filter((other) => other !== label), label].slice(-mostRefused),
