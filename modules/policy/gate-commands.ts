@@ -3,14 +3,15 @@ import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { type Command, commandsOf } from "../../daemon/module.ts";
 import { compare } from "./evaluation/confidence-sequence.ts";
-import { featureChoice, featureSpec, specOf } from "./features/choice.ts";
+import { featureChoice, specOf } from "./features/choice.ts";
 import type { FeatureSpec } from "./features/spec.ts";
 import { architecture, smallNetwork } from "./neural/architecture.ts";
 import { kinds, onlineKinds, unknownPolicy } from "./policies/kinds.ts";
 import { defaultReward, rewardDefinition } from "./reward.ts";
 import { outcomeSource, slotName } from "./schema.ts";
-import { changeFeatures, compareAnew, type Deployment, isRefused, labelOf, type SlotState } from "./serving/slot-state.ts";
+import { changeFeatures, compareAnew, type Deployment, labelOf, type SlotState } from "./serving/slot-state.ts";
 import { learnNames } from "./settings.ts";
+import { checkpointFields, figures, slotFields, viewOf } from "./slot-view.ts";
 import type { State } from "./state.ts";
 import { outcomesPerTraining } from "./training.ts";
 
@@ -27,77 +28,6 @@ const deployed = {
     .regex(/^[0-9a-f]{8,64}$/, "expected the beginning of a checkpoint's SHA-256")
     .optional()
     .describe("default: the newest"),
-};
-const figures = z.record(z.string(), z.unknown());
-
-export const checkpointFields = z.object({
-  policy: z.string(),
-  sha256: z.string(),
-  bytes: z.int(),
-  outcomes: z.int().describe("of the slot that it learned from"),
-  feature_spec: z.string(),
-  network: architecture.optional(),
-  backend: z.string().optional().describe("what computed it: the same outcomes give the same bits on the same backend"),
-  seed: z.int(),
-  trained_at: z.string(),
-  report: z.record(z.string(), z.number()),
-});
-
-const slotFields = z.object({
-  slot: z.string(),
-  serving: z.string(),
-  contender: z
-    .object({ policy: z.string(), role: z.enum(["trial", "guard"]), share: z.number(), since: z.int() })
-    .optional()
-    .describe("the other policy with a share of the selections: on trial, or the one that served before"),
-  live: figures.optional().describe("how the contender does beside the serving policy"),
-  before: z.array(z.string()),
-  refused: z.array(z.string()),
-  frozen: z.boolean(),
-  learn: z.array(z.string()),
-  features: featureSpec.describe("how its contexts and candidates become numbers"),
-  network: architecture.describe("what its kto and reinforce are like when they are trained next"),
-  reward: rewardDefinition,
-  outcome_from: outcomeSource.shape.event.optional(),
-  checkpoints: z.array(checkpointFields),
-  outcomes: z.int(),
-});
-
-const describe = (slot: string, { slots, ledger, gate }: State): z.input<typeof slotFields> => {
-  const state = slots.of(slot);
-  const { outcomes } = ledger.tally(slot);
-  const {
-    serving,
-    contender,
-    before,
-    refused,
-    frozen,
-    learn,
-    features,
-    network = smallNetwork,
-    checkpoints,
-    outcome_from,
-    reward = defaultReward,
-  }: SlotState = state;
-  const live = gate.live(slot);
-  return {
-    slot,
-    serving: labelOf(serving),
-    ...(contender && {
-      contender: { policy: labelOf(contender.deployment), role: contender.role, share: contender.share, since: contender.since },
-    }),
-    ...(live && { live: { ...live } }),
-    before: before.map(labelOf),
-    refused: refused.filter((label) => isRefused(state, label, outcomes)),
-    frozen,
-    learn: [...learn],
-    features,
-    network,
-    reward,
-    ...(outcome_from && { outcome_from }),
-    checkpoints: checkpoints.map((one) => ({ ...one, report: { ...one.report } })),
-    outcomes,
-  };
 };
 
 type Deployed = z.output<z.ZodObject<typeof deployed>>;
@@ -136,7 +66,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     async handle({ slot }, { state, signal }) {
       await state.ledger.reached(state.lastWritten, signal);
       const names = slot === undefined ? [...new Set([...state.ledger.slots(), ...state.slots.names()])].sort() : [slot];
-      return { slots: names.map((name) => describe(name, state)) };
+      return { slots: names.map((name) => viewOf(name, state)) };
     },
   }),
   "policy:configure": command({
@@ -180,7 +110,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
         return { state: next, tell: { event: "policy:configured", data } };
       });
       state.training.begin(slot);
-      return describe(slot, state);
+      return viewOf(slot, state);
     },
   }),
   "policy:train": command({
@@ -262,7 +192,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
       const { slot } = input;
       await state.ledger.reached(state.lastWritten, signal);
       await state.gate.promote(slot, deploymentOf(input, state), false, signal);
-      return describe(slot, state);
+      return viewOf(slot, state);
     },
   }),
   "policy:rollback": command({
@@ -271,7 +201,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     output: slotFields,
     async handle({ slot, reason }, { state }) {
       await state.gate.rollBack(slot, reason);
-      return describe(slot, state);
+      return viewOf(slot, state);
     },
   }),
   "policy:freeze": command({
@@ -284,7 +214,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
         const data = { slot, policy: labelOf(present.serving) };
         return { state: { ...present, frozen }, tell: { event: frozen ? "policy:frozen" : "policy:unfrozen", data } };
       });
-      return describe(slot, state);
+      return viewOf(slot, state);
     },
   }),
 };

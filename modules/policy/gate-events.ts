@@ -2,10 +2,10 @@
 import { z } from "zod";
 import type { EventDeclaration } from "../../daemon/module.ts";
 import { featureSpec } from "./features/choice.ts";
-import { checkpointFields } from "./gate-commands.ts";
 import { architecture } from "./neural/architecture.ts";
 import { rewardDefinition } from "./reward.ts";
 import { outcomeSource } from "./schema.ts";
+import { checkpointFields } from "./slot-view.ts";
 
 const evidence = z.record(z.string(), z.unknown());
 
