@@ -91,12 +91,23 @@ describe("reprise why", () => {
     assert.deepEqual([bySelection.kind, bySelection.decision.id], ["selection", id]);
   });
 
-  it("tells a run with all its decisions, and what was left to a person", async () => {
+  it("tells a choice that no run made, with its context, and sends nobody to git for it", async () => {
+    const candidates = [{ id: "formal" }, { id: "warm" }];
+    const { decision_id } = await daemon.ask("policy:select", { slot: "greeting", context: { hour: 8 }, candidates });
+    const { code, output } = await why(decision_id as string);
+    assert.equal(code, 0);
+    assert.match(output, /^choice +(formal|warm) for greeting$/m);
+    assert.match(output, /^context +\{"hour":8\}$/m);
+    assert.match(output, new RegExp(`^id +${decision_id}$`, "m"));
+    assert.doesNotMatch(output, /git|undefined/);
+  });
+
+  it("tells a run with all its decisions, and what nobody judged", async () => {
     const { code, output } = await why(run);
     assert.equal(code, 0);
     assert.match(output, new RegExp(`^run +${run}, completed$`, "m"));
     assert.match(output, /^2 decisions$/m);
-    assert.match(output, /^left to a person +line \d+: /m);
+    assert.match(output, /^not judged +line \d+: /m);
     const [command = ""] = /git -C .*$/m.exec(output) ?? [];
     const [, search = ""] = /--grep='([^']+)'/.exec(command) ?? [];
     assert.notEqual(await git("log", "--format=%h", `--grep=${search}`), "", command);

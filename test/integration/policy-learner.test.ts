@@ -103,7 +103,7 @@ describe("a training", () => {
   it("makes no checkpoint where there is nothing to learn, and says what is missing", async () => {
     await using policy = await startModule(createPolicyModule(), { settings: { learn: [] } });
     const train = (name: string) => policy.call("policy:train", { slot, policy: name });
-    await assert.rejects(train("kto"), failsWith("TRAINING_INSUFFICIENT", /of the 0 outcomes/));
+    await assert.rejects(train("kto"), failsWith("TRAINING_INSUFFICIENT", /of the 0 outcomes [^:]*: desirable 0, undesirable 0\.$/));
     await play(policy, 1);
     await assert.rejects(train("kto"), failsWith("TRAINING_INSUFFICIENT", /better than usual, and others that were worse.*desirable 0/));
     await assert.rejects(train("reinforce"), failsWith("TRAINING_INSUFFICIENT", /whole episodes/));

@@ -28,7 +28,8 @@ export interface DecisionStory extends Decision {
   readonly git?: GitLines;
 }
 
-export type Story = { readonly git_log: string } & (
+/** `git_log` is the command that finds the same in git; a choice that no run made is in the event log alone. */
+export type Story = { readonly git_log?: string } & (
   | { readonly kind: "decision"; readonly decision: DecisionStory }
   | { readonly kind: "selection"; readonly selection: Selection; readonly decision?: DecisionStory }
   | {
@@ -50,6 +51,7 @@ export async function findStory(client: Client, id: string): Promise<Story> {
   const event = await findEvent(client, id, [trackedEvent, selectedEvent]);
   if (event?.type === selectedEvent) {
     const story = await storyOfSelection(client, folder, event);
+    if (event.run === undefined) return { kind: "selection", ...story };
     return { kind: "selection", ...story, git_log: search(story.decision ? `Decision-Id: ${story.decision.id}` : `Run: ${event.run}`) };
   }
   const decision = event ? decisionIn(event) : await decisionInGit(client, folder, id);

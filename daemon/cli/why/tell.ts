@@ -11,13 +11,8 @@ export function tell(story: Story): string {
       return paragraph(decisionLines(story.decision)) + paragraph(same);
     case "selection": {
       const { selection, decision } = story;
-      const about = paragraph([
-        ["choice", `${selection.choice} for ${selection.slot}`],
-        ...selectionLines(selection),
-        ["id", selection.decision_id],
-      ]);
       return (
-        about +
+        paragraph(choiceLines(selection)) +
         (decision ? `\nIt is recorded as a decision:\n${paragraph(decisionLines({ ...decision, selection: undefined }))}` : "") +
         paragraph(same)
       );
@@ -31,7 +26,7 @@ export function tell(story: Story): string {
         ...(selections.length > 0
           ? [heading(selections.length, "choice of the policy", "choices of the policy that no decision reports")]
           : []),
-        ...selections.map((one) => `\n${paragraph([["choice", `${one.choice} for ${one.slot}`], ...selectionLines(one)])}`),
+        ...selections.map((one) => `\n${paragraph(choiceLines(one))}`),
         ...(decisions.length > 0 ? [`\n${paragraph(same)}`] : []),
       ];
       return parts.join("");
@@ -47,7 +42,7 @@ function runLines(run: RunStatus): Line[] {
     ["time", `${run.started_at} – ${run.ended_at ?? "now"}, ${run.steps} steps`],
     ["error", run.error && `${run.error.code}: ${run.error.message}`],
     ["result", shortened(text(run.result))],
-    ...(run.judgements ?? []).map(({ line, text: judged }): Line => ["left to a person", `line ${line}: ${judged}`]),
+    ...(run.judgements ?? []).map(({ line, text: judged }): Line => ["not judged", `line ${line}: ${judged}`]),
   ];
 }
 
@@ -59,8 +54,8 @@ function decisionLines(decision: DecisionStory): Line[] {
     ["pattern", at(decision.pattern, decision.version, decision.pattern_commit)],
     ["options", selection ? undefined : decision.options?.map(text).join(", ")],
     ...(selection ? selectionLines(selection, decision.reason) : []),
-    ["confidence", decision.confidence?.toString()],
-    ["context", shortened(text(decision.context))],
+    ["confidence", decision.confidence === undefined ? undefined : round(decision.confidence)],
+    ["context", shortened(text(decision.context ?? selection?.context))],
     ["outcome", text(decision.outcome) ?? "not known yet"],
     ["time", decision.time],
     ["agent", decision.agent],
@@ -71,6 +66,13 @@ function decisionLines(decision: DecisionStory): Line[] {
     ["git blame", git?.blame],
   ];
 }
+
+const choiceLines = (selection: Selection): Line[] => [
+  ["choice", `${selection.choice} for ${selection.slot}`],
+  ["context", shortened(text(selection.context))],
+  ...selectionLines(selection),
+  ["id", selection.decision_id],
+];
 
 function selectionLines({ probability, candidates, choice, scores, reason, policy, version, outcome }: Selection, told?: string): Line[] {
   const odds = candidates.map(

@@ -37,8 +37,11 @@ export async function trainJob({ policy, options }: TrainJob, outcomes: readonly
   return { state, outcomes: through, origin: trained.origin, report: { ...trained.report, ...heldOut } };
 }
 
+/** The figures of a report that tell what there was to learn from; the others tell how it was learned. */
+const counted = ["desirable", "undesirable", "trajectories", "incomplete"];
+
 function insufficient({ name, needs }: PolicyKind, outcomes: number, found: Readonly<Record<string, number>>): CodedError {
-  const counts = Object.entries(found).map(([figure, count]) => `${figure} ${count}`);
-  const message = `${name} needs ${needs}; of the ${outcomes} outcomes that it may learn from: ${counts.join(", ")}.`;
+  const counts = counted.filter((figure) => figure in found).map((figure) => `${figure} ${found[figure]}`);
+  const message = `${name} needs ${needs}; of the ${outcomes} outcomes that it may learn from (the first four fifths): ${counts.join(", ")}.`;
   return new CodedError("TRAINING_INSUFFICIENT", message, { policy: name, outcomes, ...found });
 }
