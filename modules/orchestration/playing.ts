@@ -281,6 +281,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
       // The pattern is gone, together with the history that it was pinned to.
       return catalogue.told(await journals.end(started, { state: "failed", error: pattern }));
     }
+    await catalogue.known(stopping.signal); // where it began, without which it would hear what came before
     play(pattern, entries, catalogue.sinceOf(started.run_id) ?? 0);
   }
 
