@@ -1,7 +1,7 @@
 /** Outcomes that nobody has to give: how a run ended, a tool call, an approval, for the selections that named it. */
 import { z } from "zod";
 import type { EventHandler, EventRecord, ModuleContext } from "../../daemon/module.ts";
-import { toolKey } from "./ledger.ts";
+import { toolKey } from "./experience/awaited-key.ts";
 import { definitionFor, type Outcome, type Recording, record } from "./outcome-command.ts";
 import { counted } from "./reward.ts";
 import type { OutcomeSource } from "./schema.ts";

@@ -9,7 +9,9 @@
  */
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import type { Database, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
+import { awaitedKey } from "./experience/awaited-key.ts";
 import { Comparisons, type Known } from "./experience/comparisons.ts";
+import { RecentSelections } from "./experience/recent-selections.ts";
 import { DecisionStore } from "./experience/store.ts";
 import { clearTables, prepareTables } from "./experience/tables.ts";
 import { type SlotTally, Tallies } from "./experience/tallies.ts";
@@ -44,9 +46,6 @@ const longestTurn = 8;
 /** Milliseconds until new events are counted, unless somebody waits for it: answers that are on their way go first. */
 const breath = 2;
 const pruneEvery = 500;
-/** Selections in memory, since most outcomes come soon, and characters of all of them as JSON. */
-const mostRecent = 1_000;
-const mostRecentText = 8_000_000;
 /** Of a mean of many rewards. */
 const rounding = 1e-9;
 const types = ["policy:selected", "policy:outcome_recorded", "policy:linked", "policy:configured"];
@@ -63,9 +62,7 @@ export class Ledger implements AsyncDisposable {
   readonly #comparisons: Comparisons;
   readonly #remembered: number;
   readonly #listeners: LedgerListeners;
-  /** The one that was made longest ago first. */
-  readonly #recent = new Map<string, { readonly selected: Selected; readonly length: number }>();
-  #recentText = 0;
+  readonly #recent = new RecentSelections();
   #position: LogPosition | undefined;
   #sincePruned = 0;
   /** Resolved when somebody waits for what is not counted yet. */
@@ -229,7 +226,7 @@ export class Ledger implements AsyncDisposable {
     const { decision_id: id, slot, choice, by: owner = "client:client" } = selected;
     const length = this.#store.insert({ seq, selected, owner });
     if (length === undefined) return;
-    this.#keep(id, selected, length);
+    this.#recent.add(selected, length);
     this.#comparisons.select(selected, this.#usual(slot));
     this.#tallies.select(slot);
     const key = selected.outcome_from && awaitedKey(selected.outcome_from, choice, run);
@@ -237,16 +234,6 @@ export class Ledger implements AsyncDisposable {
     if (++this.#sincePruned < Math.min(pruneEvery, this.#remembered / 10)) return;
     this.#sincePruned = 0;
     this.#store.pruneSelections(this.#remembered);
-  }
-
-  #keep(id: string, selected: Selected, length: number): void {
-    this.#recent.set(id, { selected, length });
-    this.#recentText += length;
-    for (const [oldest, { length: freed }] of this.#recent) {
-      if (this.#recent.size <= mostRecent && this.#recentText <= mostRecentText) return;
-      this.#recent.delete(oldest);
-      this.#recentText -= freed;
-    }
   }
 
   #record({ decision_id: id, reward, last }: Recorded): Joined | undefined {
@@ -260,7 +247,7 @@ export class Ledger implements AsyncDisposable {
     this.#store.settled(id);
     if (ordinal % pruneEvery === 0) this.#store.pruneOutcomes(slot, ordinal);
     const recent = this.#recent.get(id);
-    return { slot, ordinal, reward, selected: () => recent?.selected ?? JSON.parse(this.#store.text(seq)) };
+    return { slot, ordinal, reward, selected: () => recent ?? JSON.parse(this.#store.text(seq)) };
   }
 
   /** The mean reward so far. */
@@ -276,7 +263,6 @@ export class Ledger implements AsyncDisposable {
     });
     this.#position = { log, seq: 0 };
     this.#recent.clear();
-    this.#recentText = 0;
     this.#tallies.reload();
     this.#comparisons.reload();
     this.#listeners.onForgotten();
@@ -289,15 +275,6 @@ interface LedgerListeners {
   /** The log is another one: nothing that was learned counts. */
   onForgotten(): void;
 }
-
-/** Under which an event is found that tells the outcome; undefined when nothing can tell it yet. */
-function awaitedKey({ event, id }: OutcomeSource, choice: string, run: string | undefined): string | undefined {
-  if (id !== undefined || run === undefined) return id;
-  return event === "tool" ? toolKey(run, choice) : event === "run" ? run : undefined;
-}
-
-/** The next call of a tool in a run. */
-export const toolKey = (run: string, tool: string): string => `${run} ${tool}`;
 
 /** Good is what was rewarded better than usual until then, bad what was worse; undefined for what was as usual. */
 function isDesirable(reward: number, usual: number): boolean | undefined {

@@ -3,17 +3,11 @@ import type { Database } from "../../../daemon/module.ts";
 
 const version = 2;
 
+const names = ["progress", "decisions", "texts", "awaited", "slots", "tallies", "policies", "comparisons", "sides", "waiting"];
+const each = (statement: string): string => names.map((name) => `${statement} ${name};`).join(" ");
+
 const tables = `
-  DROP TABLE IF EXISTS progress;
-  DROP TABLE IF EXISTS decisions;
-  DROP TABLE IF EXISTS texts;
-  DROP TABLE IF EXISTS awaited;
-  DROP TABLE IF EXISTS slots;
-  DROP TABLE IF EXISTS tallies;
-  DROP TABLE IF EXISTS policies;
-  DROP TABLE IF EXISTS comparisons;
-  DROP TABLE IF EXISTS sides;
-  DROP TABLE IF EXISTS waiting;
+  ${each("DROP TABLE IF EXISTS")}
 
   CREATE TABLE progress (log TEXT NOT NULL, seq INTEGER NOT NULL);
 
@@ -58,9 +52,4 @@ export function prepareTables(database: Database): void {
 }
 
 /** Forgets everything, as for another log. */
-export const clearTables = (database: Database): void =>
-  database.exec(
-    ["progress", "decisions", "texts", "awaited", "slots", "tallies", "policies", "comparisons", "sides", "waiting"]
-      .map((table) => `DELETE FROM ${table};`)
-      .join(" "),
-  );
+export const clearTables = (database: Database): void => database.exec(each("DELETE FROM"));
