@@ -18,6 +18,27 @@ export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unkn
   return parsed.success ? parsed : { success: false, problems: parsed.error.issues.flatMap((issue) => problemsOf(issue)) };
 }
 
+/** A problem as errors tell it. */
+export interface Issue {
+  /** Dotted. */
+  readonly path: string;
+  readonly message: string;
+}
+
+const mostIssues = 20;
+const mostTold = 3;
+
+/** The first of them. @param at where the input itself stands */
+export const issuesOf = (problems: readonly Problem[], ...at: readonly string[]): Issue[] =>
+  problems.slice(0, mostIssues).map(({ path, message }) => ({ path: [...at, ...path].map(String).join("."), message }));
+
+/** In one sentence, for the message of an error. */
+export const tellIssues = (issues: readonly Issue[]): string =>
+  issues
+    .slice(0, mostTold)
+    .map(({ path, message }) => (path === "" ? message : `${path}: ${message}`))
+    .join("; ");
+
 /** Where zod's own message does not say what is expected. */
 function describe(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code === "invalid_format" && issue.format === "datetime") return "expected a time such as 2026-01-31T08:00:00Z";

@@ -11,7 +11,7 @@ import type { Commands } from "./events/event-bus.ts";
 import type { Counter, Histogram, Metrics } from "./metrics.ts";
 import type { Attempt, Call, Caller, Command, CommandDescription, Guard, MessageMeta, Module, ModuleContext } from "./module.ts";
 import { domainOf } from "./names.ts";
-import { type Problem, parseInput } from "./parse-input.ts";
+import { issuesOf, type Problem, parseInput, tellIssues } from "./parse-input.ts";
 
 /** A module that has started. */
 export interface RunningModule {
@@ -194,9 +194,8 @@ function admit(name: string, command: Command, input: unknown, caller: Caller): 
 }
 
 function invalidInput(name: string, problems: readonly Problem[]): CodedError {
-  const listed = problems.slice(0, 20).map(({ path, message }) => ({ path: path.map(String).join("."), message }));
-  const told = listed.slice(0, 3).map(({ path, message }) => (path === "" ? message : `${path}: ${message}`));
-  return new CodedError("REQUEST_INVALID", `${name}: ${told.join("; ")}`, { issues: listed });
+  const issues = issuesOf(problems);
+  return new CodedError("REQUEST_INVALID", `${name}: ${tellIssues(issues)}`, { issues });
 }
 
 /** The handler's view of one call. The signal is made when first asked for: most handlers never do. */

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
-import { parseInput } from "../../daemon/parse-input.ts";
+import { issuesOf, parseInput, tellIssues } from "../../daemon/parse-input.ts";
 import type { AgentRecord } from "./registry.ts";
 
 const expression = z.string().describe("JSONata over {message, from, agent}");
@@ -74,6 +74,6 @@ async function render(context: ModuleContext, request: { name: string; commit?: 
     throw new CodedError("COMPOSITION_INVALID", `${name} is of the type ${type}; an agent needs a profile.`, { name, type });
   const read = parseInput(profileFields, data);
   if (read.success) return { ...read.data, commit };
-  const issues = read.problems.map(({ path, message }) => ({ path: path.join("."), message }));
-  throw new CodedError("COMPOSITION_INVALID", `${name}: ${issues[0]?.path}: ${issues[0]?.message}`, { name, issues });
+  const issues = issuesOf(read.problems);
+  throw new CodedError("COMPOSITION_INVALID", `${name}: ${tellIssues(issues)}`, { name, issues });
 }

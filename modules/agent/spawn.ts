@@ -6,7 +6,7 @@ import type { z } from "zod";
 import { intersect } from "../../daemon/capabilities.ts";
 import { CodedError } from "../../daemon/errors.ts";
 import type { Call, Caller } from "../../daemon/module.ts";
-import { parseInput } from "../../daemon/parse-input.ts";
+import { issuesOf, parseInput, tellIssues } from "../../daemon/parse-input.ts";
 import { retry } from "../../daemon/retry.ts";
 import { type Home, placeOf } from "./home.ts";
 import { finish } from "./lifecycle.ts";
@@ -125,8 +125,8 @@ function limitsOf({ budget = {}, pattern }: SpawnRequest, parent: Agent["limits"
   const own = pattern === undefined ? budget : Object.fromEntries(Object.entries(budget).filter(([key]) => key in agentLimits.shape));
   const read = parseInput(agentLimits, own);
   if (!read.success) {
-    const issues = read.problems.map(({ path, message }) => ({ path: ["budget", ...path].map(String).join("."), message }));
-    throw new CodedError("REQUEST_INVALID", `agent:spawn: ${issues[0]?.path}: ${issues[0]?.message}`, { issues });
+    const issues = issuesOf(read.problems, "budget");
+    throw new CodedError("REQUEST_INVALID", `agent:spawn: ${tellIssues(issues)}`, { issues });
   }
   if (parent === undefined) return read.data;
   return {

@@ -1,7 +1,7 @@
 /** Decisions as YAML: how an entry is written and how a file of them is read. Pure. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
-import { parseInput } from "../../daemon/parse-input.ts";
+import { issuesOf, parseInput, tellIssues } from "../../daemon/parse-input.ts";
 import { readYaml } from "../../daemon/yaml.ts";
 import { editYaml } from "./yaml-edit.ts";
 
@@ -49,8 +49,8 @@ export function readEntries(text: string): DecisionEntry[] {
   const { data } = readYaml(text);
   const parsed = parseInput(z.array(decisionEntry), data ?? []);
   if (parsed.success) return parsed.data;
-  const issues = parsed.problems.map(({ message, path }) => ({ message, path: path.join("."), line: 1, column: 1 }));
-  throw new CodedError("COMPOSITION_INVALID", `not a sequence of decisions: ${issues[0]?.path}: ${issues[0]?.message}`, { issues });
+  const issues = issuesOf(parsed.problems).map((issue) => ({ ...issue, line: 1, column: 1 }));
+  throw new CodedError("COMPOSITION_INVALID", `not a sequence of decisions: ${tellIssues(issues)}`, { issues });
 }
 
 /** The texts of a file's entries; of one that is written by hand perhaps only parts of it. */

@@ -1,5 +1,5 @@
 import { CodedError } from "../../daemon/errors.ts";
-import { parseInput } from "../../daemon/parse-input.ts";
+import { issuesOf, parseInput, tellIssues } from "../../daemon/parse-input.ts";
 import type { Tool } from "./tool.ts";
 
 export interface ToolCall {
@@ -18,9 +18,8 @@ export interface ToolCall {
 export async function callTool(tool: Tool, call: ToolCall): Promise<unknown> {
   const parsed = parseInput(tool.parameters, call.arguments);
   if (!parsed.success) {
-    const issues = parsed.problems.map(({ path, message }) => ({ path: ["arguments", ...path].join("."), message }));
-    const told = issues.map(({ path, message }) => `${path}: ${message}`).join("; ");
-    throw new CodedError("REQUEST_INVALID", `The arguments do not fit the tool ${tool.name}: ${told}`, { issues });
+    const issues = issuesOf(parsed.problems, "arguments");
+    throw new CodedError("REQUEST_INVALID", `The arguments do not fit the tool ${tool.name}: ${tellIssues(issues)}`, { issues });
   }
   const seconds = call.timeout ?? tool.timeout;
   const limit = AbortSignal.timeout(seconds * 1_000);
