@@ -37,7 +37,7 @@ export async function play(experiment: Experiment, { context, signal, keep }: Pl
     experiment.played++;
     if (ended.error !== undefined) {
       experiment.failed = (experiment.failed ?? 0) + 1;
-      experiment.last_failure = { run_id, variant, code: ended.error.code, message: ended.error.message };
+      experiment.last_failure = { run_id, ...(variant && { variant }), code: ended.error.code, message: ended.error.message };
     }
     experiment.current = undefined;
     const { verdict } = await evidenceOf(experiment, context);

@@ -26,7 +26,7 @@ export const startRequest = z.strictObject({
 });
 export type StartRequest = z.output<typeof startRequest>;
 
-const failure = z.object({ run_id: z.string(), variant: z.string(), code: z.string(), message: z.string() });
+const failure = z.object({ run_id: z.string(), variant: z.string().optional(), code: z.string(), message: z.string() });
 const state = z.enum(["running", "decided", "exhausted", "stopped", "failed"]);
 
 /** One in the module's state for each experiment. */
@@ -40,7 +40,8 @@ export interface Experiment extends StartRequest {
   failed?: number;
   last_failure?: z.output<typeof failure>;
   /** The run that is under way. */
-  current?: { readonly variant: string; readonly decision_id: string; readonly run_id: string } | undefined;
+  /** Its variant is unknown of a run that an earlier version began. */
+  current?: { readonly variant?: string; readonly decision_id: string; readonly run_id: string } | undefined;
   winner?: string;
   reason?: string;
   readonly started_at: string;
