@@ -73,7 +73,7 @@ const verbs: Readonly<Record<string, Verb>> = {
     },
   },
   why: {
-    usage: "why <decision|run>",
+    usage: "why <decision|choice|run>",
     description: "tell why something was decided: options, odds, reason, outcome, and the commit that records it",
     arity: [1, 1],
     run: async ({ positionals: [id = ""], place, json }) => {

@@ -1,5 +1,5 @@
 /**
- * `reprise why <decision|run>`: why something was decided, from the event log, and where git says the same.
+ * `reprise why <decision|choice|run>`: why something was decided, from the event log, and where git says the same.
  *
  * Reading order: why/records (what the daemon knows), why/local-git (the repository, where it is on this machine), why/story
  * (both put together), why/tell (as text).

@@ -57,6 +57,9 @@ function withFeatures(slot: string, present: SlotState, features: FeatureSpec, {
   return changeFeatures(present, features, slots.fresh.serving, training.again(slot));
 }
 
+const notTrained = (policy: string): CodedError =>
+  new CodedError("REQUEST_INVALID", `${policy} learns from each outcome as it comes: there is nothing to train.`, { policy });
+
 export const gateCommands: Readonly<Record<string, Command<State>>> = {
   "policy:list": command({
     description: "Lists the slots with what serves them, what is on trial, the live comparison and the checkpoints.",
@@ -119,7 +122,8 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     output: checkpointFields,
     deadline: longest,
     async handle({ slot, policy }, { state, signal }) {
-      if (kinds[policy]?.train === undefined) throw unknownPolicy(policy);
+      if (onlineKinds[policy] !== undefined) throw notTrained(policy);
+      if (kinds[policy] === undefined) throw unknownPolicy(policy);
       await state.ledger.reached(state.lastWritten, signal);
       const checkpoint = await state.training.train(slot, policy, state.ledger.tally(slot).outcomes, signal);
       return { ...checkpoint, report: { ...checkpoint.report } };

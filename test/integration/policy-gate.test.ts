@@ -92,7 +92,8 @@ describe("a trained policy", () => {
     }
     await assert.rejects(policy.call("policy:promote", { slot, policy: "oracle" }), failsWith("POLICY_UNKNOWN"));
     await assert.rejects(policy.call("policy:evaluate", { slot, policy: "kto", checkpoint: "0123456789ab" }), failsWith("POLICY_UNKNOWN"));
-    await assert.rejects(policy.call("policy:train", { slot, policy: "thompson" }), failsWith("POLICY_UNKNOWN"));
+    await assert.rejects(policy.call("policy:train", { slot, policy: "oracle" }), failsWith("POLICY_UNKNOWN"));
+    await assert.rejects(policy.call("policy:train", { slot, policy: "thompson" }), /learns from each outcome as it comes/);
   });
 });
 
