@@ -33,6 +33,7 @@ export const hostedOf = ({ agent_id, name, profile, task, state }: AgentRecord):
 async function answerPrompt(home: Home, to: string, prompt: string, stream: PromptStream): Promise<void> {
   const id = home.context.newId();
   const { promise, resolve, reject } = Promise.withResolvers<Message>();
+  promise.catch(() => {}); // awaited below, once the prompt was sent
   const abort = () => reject(stream.signal.reason);
   stream.signal.addEventListener("abort", abort, { once: true });
   home.replies.set(id, resolve);

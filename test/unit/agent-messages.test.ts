@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
-import type { EventRecord } from "../../daemon/module.ts";
+import type { AgentHost, AgentNetwork, EventRecord } from "../../daemon/module.ts";
 import agent from "../../modules/agent/index.ts";
 import { temporaryFolder } from "../harness/git.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
@@ -311,4 +312,26 @@ test("a message to an agent that has ended is refused in the place of a daemon t
   shared.log.append({ ...(shared.log.records[0] as EventRecord), id: "ended", type: "agent:terminated", data: { agent_id: to } });
   await using second = await start(shared);
   assert.equal((await second.replyTo(message_id)).error?.code, "AGENT_ENDED");
+});
+
+test("who prompts an agent and is gone before the prompt was sent harms nobody", async () => {
+  let host: AgentHost | undefined;
+  const agentNetwork: AgentNetwork = {
+    serve(served) {
+      host = served;
+      return { announce() {}, async [Symbol.asyncDispose]() {} };
+    },
+    discover: async () => [],
+    prompt: () => assert.fail("nobody else is prompted"),
+  };
+  await using started = await start({ agentNetwork });
+  const found = host?.find(await started.spawn("echo")) ?? assert.fail("the agent is reachable");
+  const { emit } = started.module.context;
+  const slowly: typeof emit = async (...told) => nextTurn().then(() => emit(...told));
+  Object.assign(started.module.context, { emit: slowly });
+  const gone = new AbortController();
+  const stream = { signal: gone.signal, say: () => {}, ask: async () => "" };
+  const answered = host?.answer(found, "are you there?", stream);
+  gone.abort(new Error("gone"));
+  await assert.rejects(answered ?? assert.fail(), /gone/);
 });
