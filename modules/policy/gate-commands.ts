@@ -173,10 +173,11 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
       right: z.object({ outcomes: z.int(), mean_reward: z.number() }),
     }),
     async handle({ slot, left, right, least_odds, alpha }, { state, signal }) {
+      if (left === right) throw new CodedError("REQUEST_INVALID", "policy:compare: right: is the same candidate as left", { right });
       await state.ledger.reached(state.lastWritten, signal);
       const { sides, later, least } = state.ledger.candidates(slot, left, right);
       if (least < least_odds * (1 - 1e-9)) {
-        const message = `policy:compare: least_odds: one of them was chosen with odds of ${least}`;
+        const message = `policy:compare: least_odds: at most ${least}: with these odds one of them was chosen`;
         throw new CodedError("REQUEST_INVALID", message, { least_odds, odds: least });
       }
       const { difference, interval, verdict } = compare(sides, later, { least: least_odds, alpha });

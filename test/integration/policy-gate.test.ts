@@ -186,6 +186,12 @@ describe("a promotion", () => {
 });
 
 describe("a live comparison", () => {
+  it("is not made of a candidate with itself", async () => {
+    await using policy = await start();
+    const compared = policy.call("policy:compare", { slot, left: "red", right: "red", least_odds: 0.1 });
+    await assert.rejects(compared, /the same candidate/);
+  });
+
   it("is the same after a restart, and after the database was lost", async (t) => {
     const folder = await temporaryFolder(t);
     const log = new MemoryEventLog();
