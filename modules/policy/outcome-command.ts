@@ -95,14 +95,17 @@ export async function record(outcome: Outcome, decision: Decision, { state, cont
   };
   const written = context
     .emit("policy:outcome_recorded", event, meta, { id: `outcome-${decision_id}` })
-    .then(({ seq }) => state.ledger.reached(seq, signal));
+    .then(async ({ seq, duplicate }) => {
+      await state.ledger.reached(seq, signal);
+      return !duplicate;
+    });
   state.settling.set(decision_id, written);
   try {
-    await written;
+    // Another daemon may have written one that this daemon has not read yet.
+    return (await written) ? { joined: true, ...remarks } : { joined: false };
   } finally {
     state.settling.delete(decision_id);
   }
-  return { joined: true, ...remarks };
 }
 
 /** What the outcome of a decision is worth. */

@@ -24,7 +24,7 @@ export interface State extends AsyncDisposable {
   /** Answers that the ledger does not know yet, by what was asked: whoever repeats the request shares them. */
   readonly selecting: Map<string, Promise<Selecting>>;
   /** Outcomes that are being written, by decision. */
-  readonly settling: Map<string, Promise<void>>;
+  readonly settling: Map<string, Promise<unknown>>;
   /** Position of the last event that this process wrote and the ledger has to know. */
   lastWritten: number;
 }

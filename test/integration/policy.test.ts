@@ -161,6 +161,18 @@ describe("policy:select", () => {
 });
 
 describe("policy:outcome", () => {
+  it("joins exactly once, also when two daemons are told at once", async () => {
+    const log = new MemoryEventLog();
+    await using one = await start({ log });
+    await using other = await start({ log });
+    const { decision_id } = await one.call<Selected>("policy:select", { slot: "s", candidates });
+    const outcome = { decision_id, reward: 1 };
+    await other.call("policy:select", { slot: "other", candidates }); // by now it knows of the first
+    const answers = await Promise.all([one, other].map((policy) => policy.call<{ joined: boolean }>("policy:outcome", outcome)));
+    assert.deepEqual(answers.map(({ joined }) => joined).sort(), [false, true]);
+    assert.equal(log.ofType("policy:outcome_recorded").length, 1);
+  });
+
   it("joins exactly once, also when it comes several times at once", async () => {
     const log = new MemoryEventLog();
     await using policy = await start({ log });

@@ -114,4 +114,11 @@ describe("a trial with 5 % of the selections", () => {
     });
     assert.ok(undecided.length > seeds.length / 2);
   });
+
+  it("decides where rounding leaves no variance", () => {
+    const left = { ...noOutcomes, outcomes: 100, sum: 100, squares: 50 };
+    const { log_likelihood_ratio, result } = judgeTrial({ selections: 200, left, right: noOutcomes });
+    assert.equal(result, "passed");
+    assert.ok(Number.isFinite(log_likelihood_ratio));
+  });
 });

@@ -20,10 +20,14 @@ export interface Trial {
   readonly result: "passed" | "failed" | "not enough data";
 }
 
+/** Of a mean: where all outcomes are alike, rounding would leave none, or less. */
+const leastVariance = 1e-9;
+
 /** @param sides the policy on trial on the left, the serving one on the right */
 export function judgeTrial({ selections, left, right }: Sides): Trial {
   const difference = (left.sum - right.sum) / Math.max(1, selections);
-  const variance = ((left.squares + right.squares) / Math.max(1, selections) - difference ** 2) / Math.max(1, selections);
+  const spread = (left.squares + right.squares) / Math.max(1, selections) - difference ** 2;
+  const variance = Math.max(leastVariance, spread / Math.max(1, selections));
   const ratio = difference === 0 ? 0 : (2 * indifference * difference) / variance;
   const isEnough = left.outcomes >= leastOutcomes && Math.abs(ratio) >= threshold;
   return {
