@@ -27,7 +27,7 @@ const deployed = {
     .string()
     .regex(/^[0-9a-f]{8,64}$/, "expected the beginning of a checkpoint's SHA-256")
     .optional()
-    .describe("default: the newest"),
+    .describe("default: the one that learned from the most"),
 };
 
 type Deployed = z.output<z.ZodObject<typeof deployed>>;

@@ -58,14 +58,16 @@ export class Gate {
   }
 
   /**
-   * The deployment that is meant: by a kind's name its newest checkpoint, or a checkpoint by the beginning of its hash.
+   * The deployment that is meant: by a kind's name the checkpoint that learned from the most, or a checkpoint by the beginning of its hash.
    * @throws CodedError POLICY_UNKNOWN; POLICY_STATE_INVALID for one that was trained under another feature spec
    */
   deploymentOf(slot: string, policy: string, checkpoint?: string): Deployment {
     if (checkpoint === undefined && onlineKinds[policy] !== undefined) return { policy };
     const state = this.#options.slots.of(slot);
     const asked = state.checkpoints.filter((one) => one.policy === policy && one.sha256.startsWith(checkpoint ?? ""));
-    const found = asked.find((one) => one.feature_spec === state.features.version) ?? asked[0];
+    const usable = asked.filter((one) => one.feature_spec === state.features.version);
+    // Not the newest: a training that was asked for overtakes those that wait.
+    const found = usable.toSorted((one, other) => other.outcomes - one.outcomes)[0] ?? asked[0];
     if (found === undefined) throw unknownPolicy(checkpoint === undefined ? policy : `${policy}@${checkpoint}`);
     if (found.feature_spec !== state.features.version) throw ofOtherFeatures(slot, found, state.features.version);
     return { policy, checkpoint: found.sha256 };
