@@ -68,6 +68,7 @@ function runLost(error: unknown): never {
 export async function openPlaying({ context, journals, catalogue }: PlayingOptions): Promise<Playing> {
   const open = new Map<string, OpenRun>();
   const runOfAgent = new Map<string, string>();
+  const directing = new Map<string, Promise<void>>();
   /** Runs that were open, on their way to be played again. */
   const recovering = new Map<string, Promise<void>>();
   const stopping = new AbortController();
@@ -241,7 +242,22 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     await goOn(entries);
   }
 
+  /** One at a time for each run: what is done next is read from its journal, which the one before writes. */
   async function direct(run_id: string, to: Direction): Promise<void> {
+    const before = directing.get(run_id);
+    const turn = (async () => {
+      await before?.catch(() => {}); // whoever asked for it is told
+      await directNow(run_id, to);
+    })();
+    directing.set(run_id, turn);
+    try {
+      await turn;
+    } finally {
+      if (directing.get(run_id) === turn) directing.delete(run_id);
+    }
+  }
+
+  async function directNow(run_id: string, to: Direction): Promise<void> {
     await recovered(run_id);
     const run = find(run_id);
     if (run !== undefined) {
