@@ -102,6 +102,18 @@ describe("a run", () => {
     assert.equal((await module.call("orchestration:cancel", { run_id: ids[1] })).state, "cancelled");
   });
 
+  it("that is paused while it is being resumed is paused after that", async () => {
+    await using module = await start({ waits: 'AWAIT "it:came" AS it\nRETURN it' });
+    const { run_id } = await module.call("orchestration:start", { pattern: "waits" });
+    await isAt(module, run_id, "it:came");
+    await module.call("orchestration:pause", { run_id });
+    const [, paused] = await Promise.all(["resume", "pause"].map((command) => module.call(`orchestration:${command}`, { run_id })));
+    assert.equal(paused.state, "paused");
+    assert.equal((await module.call("orchestration:resume", { run_id })).state, "running");
+    module.publish("it:came", 1);
+    assert.equal((await module.call("orchestration:status", { run_id, wait: 5 })).state, "completed");
+  });
+
   it("is told as it is when whoever waits for its end has waited long enough, and not at its end alone", async () => {
     await using module = await start({ waits: 'AWAIT "it:came" AS it\nRETURN it' });
     const { run_id } = await module.call("orchestration:start", { pattern: "waits" });
