@@ -38,8 +38,8 @@ export function createControl({ context, journals, catalogue, playing }: Control
       signal.throwIfAborted();
       if (rest === undefined) break; // not over in time: then as it is now
       if (rest.kind === "ended") return endedStatus(run.handle.started, rest.entry);
-      await run.closed;
-      await playing.recovered(id);
+      await within(left(), run.closed, signal);
+      await within(left(), playing.recovered(id), signal);
     }
     const run = playing.find(id);
     if (run === undefined) {

@@ -5,21 +5,21 @@
  *    pause is told after it is in the journal; again after a restart, if nobody was told.
  * 2. Nothing is played whose owner's lease is another daemon's (daemon/leases.ts); who appends out of turn is refused by the journal.
  */
-import { CodedError, errorTable } from "../../daemon/errors.ts";
+import { CodedError } from "../../daemon/errors.ts";
 import { LeaseLost, type Leases, openLeases } from "../../daemon/leases.ts";
 import type { EventRecord, ModuleContext } from "../../daemon/module.ts";
 import { retry } from "../../daemon/retry.ts";
 import { type Account, openAccount, type Spend } from "./account.ts";
 import type { RunCatalogue } from "./catalogue.ts";
-import { pinnedPattern } from "./definition.ts";
-import { RunLost, stepErrorOf } from "./interpreter/journal.ts";
-import { grown, type Journals } from "./journals.ts";
+import { createContinuing } from "./continuing.ts";
+import { RunLost } from "./interpreter/journal.ts";
+import type { Journals } from "./journals.ts";
 import type { Pattern } from "./pattern.ts";
 import { causeOf, identityOf, playedOf, type RunEntry, recordOf, type StartedEntry } from "./record.ts";
 import { sweeper } from "./retention.ts";
 import { Cancelled, playRun, type Rest, type RunHandle, Suspended } from "./run.ts";
 import type { Direction, RunRecord } from "./schema.ts";
-import { beginningOf, tellChange, tellEnd } from "./telling.ts";
+import { tellChange, tellEnd } from "./telling.ts";
 import { openWatch } from "./watch.ts";
 
 export interface OpenRun {
@@ -34,13 +34,15 @@ export interface OpenRun {
   readonly closed: Promise<void>;
 }
 
+/**
+ * @param since position in the log at which the run began
+ * @param isNew its first entry is still to be written
+ */
+export type Play = (pattern: Pattern, entries: readonly RunEntry[], since: number, isNew?: boolean) => void;
+
 export interface Playing extends AsyncDisposable {
   readonly leases: Leases;
-  /**
-   * @param since position in the log at which the run began
-   * @param isNew its first entry is still to be written
-   */
-  play(pattern: Pattern, entries: readonly RunEntry[], since: number, isNew?: boolean): void;
+  readonly play: Play;
   find(run: string | undefined): OpenRun | undefined;
   ofAgent(agent: string | undefined): OpenRun | undefined;
   /** Resolves when it is known of the run whether it is to be played here. */
@@ -93,6 +95,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
       },
     }),
   );
+  const goOn = createContinuing({ context, journals, catalogue, play, signal: stopping.signal });
   const known = catalogue.caughtUp.then(async () => {
     if (stopping.signal.aborted) return;
     recover(leases.owner, false);
@@ -206,40 +209,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     // All commands are answered, or none: a step that meets a daemon that is still starting would hold the run up until the next.
     await context.call("orchestration:list", { limit: 1 });
     if (parent_run !== undefined) await recovering.get(parent_run);
-    await continueFrom(run_id, { isForeign, to: catalogue.wantedOf(run_id) });
-  }
-
-  /** Does with a run that is not being played what its journal says, and what it was told to do since. */
-  async function continueFrom(
-    run_id: string,
-    { isForeign = false, to }: { isForeign?: boolean; to: Direction | undefined },
-  ): Promise<void> {
-    const entries = await journals.read(run_id);
-    if (entries.length === 0) entries.push(await beginJournal(run_id));
-    const started = entries[0] as StartedEntry;
-    const { usage, isPaused } = playedOf(entries);
-    const append = async (entry: RunEntry) => {
-      if ((await journals.append(run_id, entries.length, entry)) === "conflict") throw grown(run_id);
-      entries.push(entry);
-    };
-    const tellLast = async (change: "paused" | "resumed") =>
-      catalogue.told(await tellChange(context, started, change, usage, entries.length - 1));
-
-    const at = new Date().toISOString();
-    const last = entries.at(-1) as RunEntry;
-    if (last.type === "ended") return catalogue.told((await tellEnd(context, started, last)).seq);
-    if (to === "cancel") return catalogue.told(await journals.end(started, { state: "cancelled" }));
-    if (isPaused && to !== "resume") return tellLast("paused");
-    if (!isPaused && to === "pause") {
-      await append({ type: "paused", at, elapsed: usage.milliseconds });
-      return tellLast("paused");
-    }
-    if (isForeign) await append({ type: "taken", at });
-    if (isPaused) {
-      await append({ type: "resumed", at });
-      await tellLast("resumed");
-    }
-    await goOn(entries);
+    await goOn(run_id, { isForeign, to: catalogue.wantedOf(run_id) });
   }
 
   /** One at a time for each run: what is done next is read from its journal, which the one before writes. */
@@ -267,7 +237,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
       await run.closed; // at rest, but paused perhaps
       if (find(run_id) !== undefined) return;
     }
-    await continueFrom(run_id, { to });
+    await goOn(run_id, { to });
   }
 
   /** Somebody asked another daemon. */
@@ -286,26 +256,6 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
   async function recovered(run: string): Promise<void> {
     await known;
     await recovering.get(run);
-  }
-
-  /** Plays a run from its journal. */
-  async function goOn(entries: readonly RunEntry[]): Promise<void> {
-    const started = entries[0] as StartedEntry;
-    const pattern = await pinnedPattern(context, started.pattern, started).catch((error: unknown) => stepErrorOf(error));
-    if ("code" in pattern) {
-      if (errorTable[pattern.code].retryable || pattern.code === "INTERNAL") throw new CodedError(pattern.code, pattern.message);
-      // The pattern is gone, together with the history that it was pinned to.
-      return catalogue.told(await journals.end(started, { state: "failed", error: pattern }));
-    }
-    await catalogue.known(stopping.signal); // where it began, without which it would hear what came before
-    play(pattern, entries, catalogue.sinceOf(started.run_id) ?? 0);
-  }
-
-  /** The event that it began was stored, and the daemon stopped before the first entry was. */
-  async function beginJournal(run_id: string): Promise<StartedEntry> {
-    const started = await beginningOf(context, run_id);
-    if (started === undefined || (await journals.append(run_id, 0, started)) === "conflict") throw grown(run_id);
-    return started;
   }
 
   function find(run: string | undefined): OpenRun | undefined {
