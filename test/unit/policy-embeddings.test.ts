@@ -4,7 +4,8 @@ import { normal, seededRandom } from "../../modules/policy/chance.ts";
 import { featureChoice, specOf } from "../../modules/policy/features/choice.ts";
 import { encode } from "../../modules/policy/features/encode.ts";
 import { project } from "../../modules/policy/features/projection.ts";
-import { defaultSpec, type FeatureSpec } from "../../modules/policy/features/spec.ts";
+import { type SparseRows, toDense } from "../../modules/policy/features/sparse-rows.ts";
+import { defaultSpec, type FeatureSpec, rowLayout } from "../../modules/policy/features/spec.ts";
 import { digestOf, type Embeddings, textsOf } from "../../modules/policy/features/texts.ts";
 
 const chosen = (choice: object) => specOf(featureChoice.parse(choice));
@@ -49,7 +50,8 @@ describe("a feature spec", () => {
       { waves: 2 },
     ]) {
       const { rows, candidates } = encode(chosen(sizes), { a: 1, b: "x y" }, [{ id: "c", features: { d: 2, e: ["f"] } }]);
-      for (const vector of [...rows, ...candidates]) assert.ok(vector.every(Number.isFinite) && vector.some((value) => value !== 0));
+      for (const vector of [rows.common.values, rows.described.values, ...candidates])
+        assert.ok(vector.every(Number.isFinite) && vector.some((value) => value !== 0));
     }
   });
 });
@@ -96,8 +98,9 @@ describe("what texts mean", () => {
   });
 
   it("is part of the candidates, too, and of their products with the context", () => {
-    const of = (about: string) => encode(spec, { size: 1 }, [{ id: "a", features: { about } }], embeddings).rows[0] as Float32Array;
-    const products = (row: Float32Array) => row.subarray(row.length - spec.products);
+    const of = (about: string) => encode(spec, { size: 1 }, [{ id: "a", features: { about } }], embeddings).rows.described;
+    const { products: first, length } = rowLayout(spec);
+    const products = (described: SparseRows) => toDense(described, 0, length).subarray(first);
     assert.ok(cosine(products(of("mend the car")), products(of("repair an automobile"))) > 0.7);
   });
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { encode, originOf } from "../../modules/policy/features/encode.ts";
+import { toDense } from "../../modules/policy/features/sparse-rows.ts";
 import { defaultSpec, rowLayout } from "../../modules/policy/features/spec.ts";
 import type { Features } from "../../modules/policy/features/walk.ts";
 
@@ -18,10 +19,8 @@ describe("encode", () => {
       situation.candidates.map(({ length }) => length),
       [defaultSpec.candidate, defaultSpec.candidate],
     );
-    assert.deepEqual(
-      situation.rows.map(({ length }) => length),
-      [rowLayout(defaultSpec).length, rowLayout(defaultSpec).length],
-    );
+    assert.equal(situation.rows.common.starts.length, 1 + 1);
+    assert.equal(situation.rows.described.starts.length, 2 + 1);
   });
 
   it("gives the same numbers whatever the order of keys, tags and words", () => {
@@ -75,31 +74,21 @@ describe("encode", () => {
   });
 
   it("multiplies context and candidate, and raises waves over two features or more", () => {
-    const { products, waves, candidate } = rowLayout(defaultSpec);
-    const row = (context: Features, features: Features) => encode(defaultSpec, context, [{ id: "a", features }]).rows[0] as Float32Array;
-    assert.ok(
-      row({ a: 1 }, { b: 1 })
-        .subarray(products)
-        .some((value) => value !== 0),
-    );
-    assert.ok(
-      row({}, { b: 1 })
-        .subarray(products)
-        .every((value) => value === 0),
-    );
-    assert.ok(
-      row({ a: 1 }, {})
-        .subarray(waves, candidate)
-        .every((value) => value === 0),
-    );
-    assert.ok(norm(row({ a: 1, b: 1 }, {}).subarray(waves, candidate)) > 1);
+    const { products, waves, candidate, length } = rowLayout(defaultSpec);
+    const rows = (context: Features, features: Features) => encode(defaultSpec, context, [{ id: "a", features }]).rows;
+    const productsOf = (...asked: [Features, Features]) => toDense(rows(...asked).described, 0, length).subarray(products);
+    assert.ok(productsOf({ a: 1 }, { b: 1 }).some((value) => value !== 0));
+    assert.ok(productsOf({}, { b: 1 }).every((value) => value === 0));
+    const wavesOf = (context: Features) => toDense(rows(context, {}).common, 0, candidate).subarray(waves);
+    assert.ok(wavesOf({ a: 1 }).every((value) => value === 0));
+    assert.ok(norm(wavesOf({ a: 1, b: 1 })) > 1);
   });
 
   it("takes any JSON, to finite numbers", () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.dictionary(fc.string(), fc.jsonValue()), (context, features) => {
         const { rows, candidates } = encode(defaultSpec, context, [{ id: "a", features }]);
-        return [...rows, ...candidates].every((vector) => vector.every(Number.isFinite));
+        return [rows.common.values, rows.described.values, ...candidates].every((vector) => vector.every(Number.isFinite));
       }),
     );
   });

@@ -128,8 +128,7 @@ describe("the linear model", () => {
     for (let round = 0; round < 500; round++) {
       const id = `k${round % 20}`;
       const skill = (round % 20) / 20;
-      const { rows } = encode(defaultSpec, {}, [{ id, features: { skill } }]);
-      learn(model, rows[0] as Float32Array, id, skill + 0.05 * normal(random));
+      learn(model, encode(defaultSpec, {}, [{ id, features: { skill } }]), 0, skill + 0.05 * normal(random));
     }
     const [fresh, known] = predict(
       model,

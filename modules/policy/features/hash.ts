@@ -1,4 +1,5 @@
 /** Signed feature hashing (Weinberger et al. 2009, arXiv 0902.2206): features by name in a vector of fixed length, with no dictionary. */
+import type { SparseRowsBuilder } from "./sparse-rows.ts";
 
 const start = 0x811c9dc5;
 
@@ -35,17 +36,14 @@ export function finalise(code: number): number {
 
 /**
  * Adds a feature in two places: where two features meet in one, the other still tells them apart.
- * @param vector its length is a power of 2
+ * @param offset of the part of the row that the feature belongs to
+ * @param length of that part: a power of 2
  */
-export function addFeature(vector: Float32Array, code: number, value: number): void {
-  const { first, second, left, right } = placesOf(code, vector.length);
-  vector[first] = (vector[first] as number) + left * value;
-  vector[second] = (vector[second] as number) + right * value;
-}
-
-function placesOf(code: number, length: number) {
+export function addFeature(row: SparseRowsBuilder, code: number, value: number, offset: number, length: number): void {
   const mask = length - 1;
   const first = (code >>> 2) & mask;
   const second = (first ^ ((code >>> 17) | 1)) & mask;
-  return { first, second, left: code & 1 ? Math.SQRT1_2 : -Math.SQRT1_2, right: code & 2 ? Math.SQRT1_2 : -Math.SQRT1_2 };
+  const part = Math.SQRT1_2 * value;
+  row.add(offset + first, code & 1 ? part : -part);
+  row.add(offset + second, code & 2 ? part : -part);
 }

@@ -23,8 +23,12 @@ const space = /\s/;
 
 /** Unusable values (null, NaN, functions, what is nested too deep) are passed over. */
 export function walk(features: Features, keys: readonly string[] | undefined, visit: Visit, vectorOf?: VectorOf): void {
-  for (const key in features) if (keys === undefined || keys.includes(key)) walkValue(key, features[key], 1, 0, visit, vectorOf);
+  for (const key in features) if (keys === undefined || keys.includes(key)) walkFeature(key, features[key], visit, vectorOf);
 }
+
+/** The same of one feature. */
+export const walkFeature = (key: string, value: unknown, visit: Visit, vectorOf?: VectorOf): void =>
+  walkValue(key, value, 1, 0, visit, vectorOf);
 
 function walkValue(key: string, value: unknown, weight: number, depth: number, visit: Visit, vectorOf: VectorOf | undefined): void {
   switch (typeof value) {

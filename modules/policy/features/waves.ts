@@ -3,6 +3,7 @@
  * of smooth functions of all features together, interactions included. The mix of a feature follows from its name alone.
  */
 import { normal, seededRandom } from "../chance.ts";
+import type { SparseRowsBuilder } from "./sparse-rows.ts";
 
 /** Frequencies, from slow for what changes with many features to fast for what changes with few. */
 const slowest = 1;
@@ -14,17 +15,17 @@ const mostRemembered = 8_192;
 const mixes = new Map<number, Float64Array>();
 
 /** Adds one feature to the arguments of the waves. */
-export function addToWaves(phases: Float64Array, code: number, value: number): void {
+export function addToPhases(phases: Float64Array, code: number, value: number): void {
   const mix = mixOf(code, phases.length);
   for (let index = 0; index < phases.length; index++) phases[index] = (phases[index] as number) + value * (mix[index] as number);
 }
 
-/** Writes the waves into a row. */
-export function raiseWaves(phases: Float64Array, row: Float32Array, offset: number): void {
+/** Adds the waves to a row, each times `weight`. */
+export function addWaves(phases: Float64Array, row: SparseRowsBuilder, offset: number, weight = 1): void {
   const shifts = mixOf(0, phases.length);
-  const height = Math.sqrt((2 * power) / phases.length);
+  const height = weight * Math.sqrt((2 * power) / phases.length);
   for (let index = 0; index < phases.length; index++) {
-    row[offset + index] = height * Math.cos((phases[index] as number) + Math.PI * (shifts[index] as number));
+    row.add(offset + index, height * Math.cos((phases[index] as number) + Math.PI * (shifts[index] as number)));
   }
 }
 

@@ -1,7 +1,7 @@
 /** From the texts of the ledger to what policies learn from, encoded by any feature spec, whichever it was when they were logged. */
 import { encode } from "../features/encode.ts";
 import type { FeatureSpec } from "../features/spec.ts";
-import type { Candidate, Experience, Situation } from "../policies/policy.ts";
+import type { Candidate, Experience, LinearRows, Situation } from "../policies/policy.ts";
 import type { Selected } from "../schema.ts";
 import type { OutcomeText } from "./messages.ts";
 
@@ -57,7 +57,7 @@ class StoredSituation implements Situation {
     return this.#encoded().candidates;
   }
 
-  get rows(): readonly Float32Array[] {
+  get rows(): LinearRows {
     return this.#encoded().rows;
   }
 

@@ -30,14 +30,15 @@ export function bestOdds(means: readonly number[], variances: readonly number[])
     let all = 1;
     for (let index = 0; index < count; index++) {
       const after = cdf((end - (means[index] as number)) / (deviations[index] as number));
-      inside[index] = after - (before[index] as number);
-      middle[index] = (after + (before[index] as number)) / 2;
+      const until = before[index] as number;
+      inside[index] = after - until;
+      middle[index] = (after + until) / 2;
       all *= middle[index] as number;
       before[index] = after;
     }
     for (let index = 0; index < count; index++) {
-      if ((middle[index] as number) > 0)
-        odds[index] = (odds[index] as number) + ((inside[index] as number) * all) / (middle[index] as number);
+      const part = inside[index] as number;
+      if (part > 0) odds[index] = (odds[index] as number) + (part * all) / (middle[index] as number);
     }
   }
   const sum = odds.reduce((total, value) => total + value, 0);
@@ -48,7 +49,7 @@ function cdf(deviations: number): number {
   if (deviations <= -bound) return 0;
   if (deviations >= bound) return 1;
   const position = (deviations + bound) * perUnit;
-  const index = Math.floor(position);
+  const index = position | 0;
   const lower = table[index] as number;
   return lower + (position - index) * ((table[index + 1] as number) - lower);
 }

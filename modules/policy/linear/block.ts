@@ -1,7 +1,9 @@
 /**
  * Weights with what is known of them: independent normal distributions, updated by assumed-density filtering (the exact
- * posterior, less the correlations). All variances are in units of the noise. Everything takes time in proportion to the positions of a row that are looked at.
+ * posterior, less the correlations). All variances are in units of the noise. Everything takes time in proportion to the entries of a row.
  */
+import type { SparseRows } from "../features/sparse-rows.ts";
+
 export interface Block {
   readonly mean: Float64Array;
   readonly variance: Float64Array;
@@ -34,46 +36,30 @@ export const createBlock = (length: number, prior: number, clock: number): Block
   clock,
 });
 
-/** Positions of a row before `end` that are not zero. */
-export function activeIn(row: Float32Array, end: number): Int32Array {
-  const active = new Int32Array(end);
-  let count = 0;
-  for (let index = 0; index < end; index++) if (row[index] !== 0) active[count++] = index;
-  return active.subarray(0, count);
-}
-
-/** Of Σ weight × row over the active positions. @param now outcomes that the model observed */
-export function expectActive({ mean, variance, prior, clock }: Block, row: Float32Array, active: Int32Array, now: number): Expectation {
-  const grown = growth ** (now - clock);
-  let expected = 0;
-  let uncertain = 0;
-  for (let each = 0; each < active.length; each++) {
-    const index = active[each] as number;
-    const value = row[index] as number;
-    expected += (mean[index] as number) * value;
-    uncertain += Math.min(prior, (variance[index] as number) * grown) * value * value;
-  }
-  return { mean: expected, variance: uncertain };
-}
-
-/** The same over all positions from `start` to `end`. */
-export function expectBetween(
+/** Of Σ weight × value over one row. @param now outcomes that the model observed */
+export function expect(
   { mean, variance, prior, clock }: Block,
-  row: Float32Array,
-  start: number,
-  end: number,
+  { starts, positions, values }: SparseRows,
+  row: number,
   now: number,
 ): Expectation {
   const grown = growth ** (now - clock);
+  const end = starts[row + 1] as number;
   let expected = 0;
   let uncertain = 0;
-  for (let index = start; index < end; index++) {
-    const value = row[index] as number;
-    expected += (mean[index] as number) * value;
-    uncertain += Math.min(prior, (variance[index] as number) * grown) * value * value;
+  for (let entry = starts[row] as number; entry < end; entry++) {
+    const position = positions[entry] as number;
+    const value = values[entry] as number;
+    expected += (mean[position] as number) * value;
+    uncertain += Math.min(prior, (variance[position] as number) * grown) * value * value;
   }
   return { mean: expected, variance: uncertain };
 }
+
+export const sumOf = (left: Expectation, right: Expectation): Expectation => ({
+  mean: left.mean + right.mean,
+  variance: left.variance + right.variance,
+});
 
 /** Brings the variances up to date. */
 export function refresh(block: Block, now: number): void {
@@ -87,19 +73,19 @@ export function refresh(block: Block, now: number): void {
  * @param surprise what was observed, less what was expected
  * @param total variance of the surprise, noise included
  */
-export function update({ mean, variance }: Block, row: Float32Array, active: Int32Array, surprise: number, total: number): void {
-  for (let each = 0; each < active.length; each++) {
-    const index = active[each] as number;
-    const value = row[index] as number;
-    const gain = ((variance[index] as number) * value) / total;
-    mean[index] = (mean[index] as number) + gain * surprise;
-    variance[index] = (variance[index] as number) * (1 - Math.min(mostAtOnce, togetherness * gain * value));
+export function update(
+  { mean, variance }: Block,
+  { starts, positions, values }: SparseRows,
+  row: number,
+  surprise: number,
+  total: number,
+): void {
+  const end = starts[row + 1] as number;
+  for (let entry = starts[row] as number; entry < end; entry++) {
+    const position = positions[entry] as number;
+    const value = values[entry] as number;
+    const gain = ((variance[position] as number) * value) / total;
+    mean[position] = (mean[position] as number) + gain * surprise;
+    variance[position] = (variance[position] as number) * (1 - Math.min(mostAtOnce, togetherness * gain * value));
   }
-}
-
-/** Σ row² */
-export function squaredNorm(row: Float32Array, active: Int32Array): number {
-  let sum = 0;
-  for (let each = 0; each < active.length; each++) sum += (row[active[each] as number] as number) ** 2;
-  return sum;
 }

@@ -1,17 +1,14 @@
 /** The row of a choice less what it would be in other circumstances, feature by feature: what a linear model has to say about it is its share. */
-import { addFactor, type Factors, multiply, noFactors, type Origin } from "../features/encode.ts";
+import type { Origin } from "../features/encode.ts";
 import { addFeature, hashParts } from "../features/hash.ts";
+import { addFactor, addProducts, type Factors, noFactors } from "../features/products.ts";
+import { type SparseRows, SparseRowsBuilder } from "../features/sparse-rows.ts";
 import type { RowLayout } from "../features/spec.ts";
 import { vectorsFor } from "../features/texts.ts";
-import { type VectorOf, walk } from "../features/walk.ts";
-import { addToWaves, raiseWaves } from "../features/waves.ts";
+import { type Features, type VectorOf, type Visit, walk, walkFeature } from "../features/walk.ts";
+import { addToPhases, addWaves } from "../features/waves.ts";
 import { differingKeys, nameOf } from "../policies/contrast.ts";
 import type { KnownValues } from "../policies/known-values.ts";
-
-export interface Difference {
-  readonly name: string;
-  readonly row: Float32Array;
-}
 
 /** Two candidates of a choice. */
 export interface Pair {
@@ -21,115 +18,130 @@ export interface Pair {
   readonly rival: number;
 }
 
-const mostFeatures = 16;
-
-/** Each feature of the chosen candidate less that of its rival, with what it has to do with the context. */
-export function candidateDifferences({ layout, origin, chosen, rival }: Pair): Difference[] {
-  const { spec, context, candidates, embeddings } = origin;
-  const vectorOf = vectorsFor(spec, embeddings);
-  const factors = noFactors();
-  walk(
-    context,
-    spec.keys,
-    (key, detail, value, isWord) => {
-      if (!isWord) addFactor(factors, hashParts(key, detail), value);
-    },
-    vectorOf,
-  );
-  const [ours = {}, theirs = {}] = [candidates[chosen]?.features, candidates[rival]?.features];
-  return differingKeys(ours, theirs, spec.keys)
-    .slice(0, mostFeatures)
-    .map((key) => {
-      const row = new Float32Array(layout.length);
-      const described = row.subarray(layout.candidate, layout.products);
-      const add = (value: unknown, sign: number) =>
-        visit(key, value, vectorOf, (code, number, isWord) => {
-          addFeature(described, code, sign * number);
-          if (!isWord) multiply(factors, code, sign * number, row, layout.products);
-        });
-      add(ours[key], 1);
-      add(theirs[key], -1);
-      return { name: `its ${nameOf(key, ours[key], vectorOf)}`, row };
-    });
+/** Row i is that of name i. */
+export interface Differences {
+  readonly names: readonly string[];
+  /** Of what describes the candidates. */
+  readonly described: SparseRows;
 }
 
-/** Each feature of the context less the mean of it and of what it was lately, with what it has to do with the two candidates. */
-export function contextDifferences({ layout, origin, chosen, rival }: Pair, known: KnownValues): Difference[] {
-  const { spec, context, candidates, embeddings } = origin;
-  const vectorOf = vectorsFor(spec, embeddings);
-  const phases = new Float64Array(spec.waves);
-  let features = 0;
-  walk(
-    context,
-    spec.keys,
-    (key, detail, value, isWord) => {
-      if (isWord) return;
-      addToWaves(phases, hashParts(key, detail), value);
-      features++;
-    },
-    vectorOf,
-  );
-  const present = raise(phases, features);
-  const multiplyWith = (factors: Factors, index: number, sign: number, row: Float32Array) =>
-    walk(
-      candidates[index]?.features ?? {},
-      spec.keys,
-      (key, detail, value, isWord) => {
-        if (!isWord) multiply(factors, hashParts(key, detail), sign * value, row, layout.products);
-      },
-      vectorOf,
-    );
+export interface ContextDifferences extends Differences {
+  /** Of what is common to all candidates. */
+  readonly common: SparseRows;
+}
 
-  const differences: Difference[] = [];
+const mostFeatures = 16;
+
+/**
+ * Of the candidate: each feature of the chosen one less that of its rival, with what it has to do with the context. Of the context: each
+ * feature less the mean of it and of what it was lately, with what it has to do with the two candidates.
+ */
+export function differencesOf(pair: Pair, known: KnownValues): { ofCandidate: Differences; ofContext: ContextDifferences } {
+  const { spec, context, candidates, embeddings } = pair.origin;
+  const vectorOf = vectorsFor(spec, embeddings);
+  const [ours = {}, theirs = {}] = [candidates[pair.chosen]?.features, candidates[pair.rival]?.features];
+  const features = differingKeys(ours, theirs, spec.keys).map((key) => {
+    const numbers: HashedNumber[] = [];
+    walkFeature(key, ours[key], adding(numbers), vectorOf);
+    walkFeature(key, theirs[key], adding(numbers, -1), vectorOf);
+    return { name: `its ${nameOf(key, ours[key], vectorOf)}`, numbers };
+  });
+  return { ofCandidate: candidateDifferences(pair, features, vectorOf), ofContext: contextDifferences(pair, features, known, vectorOf) };
+}
+
+/** What one feature falls apart into. */
+interface HashedNumber {
+  readonly code: number;
+  readonly value: number;
+  readonly isWord: boolean;
+}
+
+interface DifferingFeature {
+  readonly name: string;
+  readonly numbers: readonly HashedNumber[];
+}
+
+function candidateDifferences(
+  { layout, origin: { spec, context } }: Pair,
+  features: readonly DifferingFeature[],
+  vectorOf: VectorOf | undefined,
+): Differences {
+  const factors = noFactors();
+  for (const { code, value, isWord } of numbersOf(context, spec.keys, vectorOf)) if (!isWord) addFactor(factors, code, value);
+  const described = new SparseRowsBuilder(layout.length);
+  const told = features.slice(0, mostFeatures);
+  for (const { numbers } of told) {
+    for (const { code, value } of numbers) addFeature(described, code, value, layout.candidate, spec.candidate);
+    addAllProducts(described, factors, numbers, layout);
+    described.endRow();
+  }
+  return { names: told.map(({ name }) => name), described: described.build() };
+}
+
+function contextDifferences(
+  { layout, origin: { spec, context } }: Pair,
+  features: readonly DifferingFeature[],
+  known: KnownValues,
+  vectorOf: VectorOf | undefined,
+): ContextDifferences {
+  const present = new Float64Array(spec.waves);
+  const factorsNow = numbersOf(context, spec.keys, vectorOf).filter(({ isWord }) => !isWord);
+  for (const { code, value } of factorsNow) addToPhases(present, code, value);
+  const names: string[] = [];
+  const common = new SparseRowsBuilder(layout.candidate);
+  const described = new SparseRowsBuilder(layout.length);
   for (const key in context) {
     const others = spec.keys === undefined || spec.keys.includes(key) ? known.others(key, context[key]) : [];
     if (others.length === 0) continue;
     const share = 1 / (others.length + 1);
-    const row = new Float32Array(layout.length);
-    const described = row.subarray(layout.context, layout.waves);
-    const waves = row.subarray(layout.waves, layout.candidate);
     const factors = noFactors();
     /** @returns its part of the phases */
     const add = (value: unknown, weight: number): Float64Array => {
       const part = new Float64Array(spec.waves);
-      visit(key, value, vectorOf, (code, number, isWord) => {
-        addFeature(described, code, weight * number);
-        if (isWord) return;
-        addToWaves(part, code, number);
-        addFactor(factors, code, weight * number);
-      });
+      const numbers: HashedNumber[] = [];
+      walkFeature(key, value, adding(numbers), vectorOf);
+      for (const number of numbers) {
+        addFeature(common, number.code, weight * number.value, layout.context, spec.context);
+        if (number.isWord) continue;
+        addToPhases(part, number.code, number.value);
+        addFactor(factors, number.code, weight * number.value);
+      }
       return part;
     };
+    // As encode() does: a single feature makes no waves.
+    const addWavesOf = (phases: Float64Array, weight: number) => {
+      if (factorsNow.length > 1) addWaves(phases, common, layout.waves, weight);
+    };
     const own = add(context[key], 1 - share);
-    addTo(waves, present, 1 - share);
+    addWavesOf(present, 1 - share);
     for (const value of others) {
       const instead = add(value, -share);
       for (let index = 0; index < instead.length; index++) {
-        instead[index] = (instead[index] as number) + (phases[index] as number) - (own[index] as number);
+        instead[index] = (instead[index] as number) + (present[index] as number) - (own[index] as number);
       }
-      addTo(waves, raise(instead, features), -share);
+      addWavesOf(instead, -share);
     }
-    multiplyWith(factors, chosen, 1, row);
-    multiplyWith(factors, rival, -1, row);
-    differences.push({ name: nameOf(key, context[key], vectorOf), row });
-    if (differences.length === mostFeatures) break;
+    for (const { numbers } of features) addAllProducts(described, factors, numbers, layout);
+    common.endRow();
+    described.endRow();
+    names.push(nameOf(key, context[key], vectorOf));
+    if (names.length === mostFeatures) break;
   }
-  return differences;
+  return { names, common: common.build(), described: described.build() };
 }
 
-type VisitCode = (code: number, value: number, isWord: boolean) => void;
-
-function visit(key: string, value: unknown, vectorOf: VectorOf | undefined, each: VisitCode): void {
-  walk({ [key]: value }, undefined, (name, detail, number, isWord) => each(hashParts(name, detail), number, isWord), vectorOf);
+function addAllProducts(row: SparseRowsBuilder, factors: Factors, numbers: readonly HashedNumber[], layout: RowLayout): void {
+  for (const { code, value, isWord } of numbers) if (!isWord) addProducts(row, factors, code, value, layout);
 }
 
-/** As encode() does: a single feature makes no waves. */
-function raise(phases: Float64Array, features: number): Float32Array {
-  const waves = new Float32Array(phases.length);
-  if (features > 1) raiseWaves(phases, waves, 0);
-  return waves;
-}
+const adding =
+  (numbers: HashedNumber[], sign = 1): Visit =>
+  (key, detail, value, isWord) => {
+    numbers.push({ code: hashParts(key, detail), value: sign * value, isWord });
+  };
 
-function addTo(sum: Float32Array, values: Float32Array, weight: number): void {
-  for (let index = 0; index < sum.length; index++) sum[index] = (sum[index] as number) + weight * (values[index] as number);
+function numbersOf(features: Features, keys: readonly string[] | undefined, vectorOf: VectorOf | undefined): HashedNumber[] {
+  const numbers: HashedNumber[] = [];
+  walk(features, keys, adding(numbers), vectorOf);
+  return numbers;
 }

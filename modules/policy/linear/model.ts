@@ -7,9 +7,10 @@
  * vary little are learned from as fast as any, and what was learned while the noise was overestimated need not be learned again.
  */
 import { finalise } from "../features/hash.ts";
+import { type SparseRows, squaredNorm } from "../features/sparse-rows.ts";
 import { type FeatureSpec, type RowLayout, rowLayout } from "../features/spec.ts";
 import type { Situation } from "../policies/policy.ts";
-import { activeIn, type Block, createBlock, type Expectation, expectActive, expectBetween, refresh, squaredNorm, update } from "./block.ts";
+import { type Block, createBlock, type Expectation, expect, refresh, sumOf, update } from "./block.ts";
 import { type ChangeState, createChangeState, hasChanged } from "./change.ts";
 
 /** Before anything is known: the variance of shared weights in units of the noise, that of a newcomer's weights, and the noise. */
@@ -62,47 +63,52 @@ export function createModel(spec: FeatureSpec): LinearModel {
 export const versionOf = ({ observed, digest }: LinearModel): string => `${observed}-${digest.toString(16).padStart(8, "0")}`;
 
 /** What is expected of each candidate; the variance is of what is not the same for all of them. */
-export function predict(model: LinearModel, { rows, ids }: Situation): Expectation[] {
-  const { layout, shared, own, spread, noiseVariance, observed } = model;
-  const first = rows[0] as Float32Array;
-  const context = activeIn(first, layout.candidate);
-  const common = expectActive(shared, first, context, observed).mean;
-  const newcomer: Expectation = { mean: 0, variance: (spread / noiseVariance) * squaredNorm(first, context) };
-  return rows.map((row, index) => {
-    const described = expectBetween(shared, row, layout.candidate, layout.length, observed);
-    const mean = common + described.mean;
-    if (own === undefined) return { mean, variance: noiseVariance * described.variance };
-    const block = own.get(ids[index] as string);
-    const named = block === undefined ? newcomer : expectActive(block, row, context, observed);
-    return { mean: mean + named.mean, variance: noiseVariance * (described.variance + named.variance) };
+export function predict(model: LinearModel, { rows, ids }: Pick<Situation, "rows" | "ids">): Expectation[] {
+  const { shared, own, noiseVariance, observed } = model;
+  const { common, described } = rows;
+  const alike = expect(shared, common, 0, observed).mean;
+  const newcomer = expectNewcomer(model, common, 0);
+  return ids.map((id, index) => {
+    const { mean, variance } = expect(shared, described, index, observed);
+    if (own === undefined) return { mean: alike + mean, variance: noiseVariance * variance };
+    const block = own.get(id);
+    const named = block === undefined ? newcomer : expect(block, common, 0, observed);
+    return { mean: alike + mean + named.mean, variance: noiseVariance * (variance + named.variance) };
   });
 }
 
-/** Learns the reward of the candidate with this row. */
-export function learn(model: LinearModel, row: Float32Array, id: string, reward: number): void {
-  const { layout, shared, own, observed } = model;
-  const all = activeIn(row, layout.length);
+/** By weights of its own that nobody knows yet. */
+export const expectNewcomer = ({ spread, noiseVariance }: LinearModel, common: SparseRows, row: number): Expectation => ({
+  mean: 0,
+  variance: (spread / noiseVariance) * squaredNorm(common, row),
+});
+
+/** Learns the reward of the candidate at this position. */
+export function learn(model: LinearModel, { rows, ids }: Pick<Situation, "rows" | "ids">, chosen: number, reward: number): void {
+  const { shared, own, observed } = model;
+  const { common, described } = rows;
+  const id = ids[chosen] as string;
   refresh(shared, observed);
-  const expected = expectActive(shared, row, all, observed);
+  const expected = sumOf(expect(shared, common, 0, observed), expect(shared, described, chosen, observed));
   let surprise = reward - expected.mean;
   // In units of the noise.
   let total = 1 + expected.variance;
   if (own !== undefined) {
-    const context = activeIn(row, layout.candidate);
-    if (!own.has(id)) meet(model, (surprise ** 2 - model.noiseVariance * total) / squaredNorm(row, context));
+    if (!own.has(id)) meet(model, (surprise ** 2 - model.noiseVariance * total) / squaredNorm(common, 0));
     // No wider than the shared weights: these are to learn what all have in common, also where the noise is little.
     const width = Math.min(prior.shared, model.spread / model.noiseVariance);
-    const block = own.get(id) ?? createBlock(layout.candidate, width, observed);
+    const block = own.get(id) ?? createBlock(model.layout.candidate, width, observed);
     refresh(block, observed);
-    const named = expectActive(block, row, context, observed);
+    const named = expect(block, common, 0, observed);
     surprise -= named.mean;
     total += named.variance;
-    update(block, row, context, surprise, total);
+    update(block, common, 0, surprise, total);
     own.delete(id);
     own.set(id, block);
     if (own.size > mostNamed) own.delete(own.keys().next().value as string);
   }
-  update(shared, row, all, surprise, total);
+  update(shared, common, 0, surprise, total);
+  update(shared, described, chosen, surprise, total);
   model.observed++;
   model.digest = finalise(model.digest ^ Math.round(surprise * 2 ** 30) ^ Math.round(total * 2 ** 28));
   const standardised = surprise / Math.sqrt(total * model.noiseVariance);

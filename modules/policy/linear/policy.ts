@@ -27,9 +27,7 @@ export function linearPolicy(name: string, choose: (predictions: readonly Expect
         reason: (index) => tellReason(model, situation, predictions, index, known),
       };
     },
-    observe({ situation: { rows, ids }, chosen, reward }) {
-      learn(model, rows[chosen] as Float32Array, ids[chosen] as string, reward);
-    },
+    observe: ({ situation, chosen, reward }) => learn(model, situation, chosen, reward),
     save: () => saveModel(name, spec, model),
   });
   return {

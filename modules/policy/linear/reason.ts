@@ -4,12 +4,13 @@
  * lately (of the context). What the model itself is not sure of is not named.
  */
 import { type Origin, originOf } from "../features/encode.ts";
+import type { SparseRows } from "../features/sparse-rows.ts";
 import { type Contribution, noChoice, ownRecord, placeOf, rivalOf, tellContributions } from "../policies/contrast.ts";
 import type { KnownValues } from "../policies/known-values.ts";
 import type { Situation } from "../policies/policy.ts";
-import { type Block, type Expectation, expectBetween } from "./block.ts";
-import { candidateDifferences, contextDifferences, type Difference } from "./differences.ts";
-import type { LinearModel } from "./model.ts";
+import { type Block, type Expectation, expect, sumOf } from "./block.ts";
+import { differencesOf } from "./differences.ts";
+import { expectNewcomer, type LinearModel } from "./model.ts";
 
 /** Standard deviations from zero from which on the model is sure that a feature makes a difference. */
 const sure = 2.5;
@@ -46,44 +47,27 @@ function weigh(
 ): Contribution[] {
   const { layout, shared, own, observed, noiseVariance } = model;
   const [ours, theirs] = [own?.get(ids[chosen] as string), own?.get(ids[rival] as string)];
-  const described = ({ row }: Difference) => expectBetween(shared, row, layout.candidate, layout.length, observed);
-  const named = ({ row }: Difference): Expectation => {
-    if (own === undefined) return nothing;
-    const [left, right] = [expectNamed(model, ours, row), expectNamed(model, theirs, row)];
+  const named = (common: SparseRows, row: number): Expectation => {
+    if (own === undefined) return { mean: 0, variance: 0 };
+    const [left, right] = [expectNamed(model, ours, common, row), expectNamed(model, theirs, common, row)];
     return { mean: left.mean - right.mean, variance: left.variance + right.variance };
   };
-  const pair = { layout, origin, chosen, rival };
-  const ofContext = contextDifferences(pair, known);
+  const { ofCandidate, ofContext } = differencesOf({ layout, origin, chosen, rival }, known);
+  const record = named(rows.common, 0).mean;
+  const ofNames = ofContext.names.map((_, row) => named(ofContext.common, row));
   const weighed = [
-    ...candidateDifferences(pair).map((each) => ({ name: each.name, ...described(each) })),
-    ...ofContext.map((each) => ({ name: each.name, ...sumOf(described(each), named(each)) })),
+    ...ofCandidate.names.map((name, row) => ({ name, ...expect(shared, ofCandidate.described, row, observed) })),
+    ...ofContext.names.map((name, row) => ({
+      name,
+      ...sumOf(expect(shared, ofContext.described, row, observed), ofNames[row] as Expectation),
+    })),
   ];
-  const record = { name: ownRecord, row: withoutThese(rows[chosen] as Float32Array, ofContext, layout.candidate) };
   return [
     ...weighed.filter(({ mean, variance }) => Math.abs(mean) >= sure * Math.sqrt(noiseVariance * variance)),
-    { name: ownRecord, mean: named(record).mean },
+    { name: ownRecord, mean: ofNames.reduce((rest, { mean }) => rest - mean, record) },
   ].map(({ name, mean }) => ({ name, weight: mean }));
 }
 
-const nothing: Expectation = { mean: 0, variance: 0 };
-
-const sumOf = (left: Expectation, right: Expectation): Expectation => ({
-  mean: left.mean + right.mean,
-  variance: left.variance + right.variance,
-});
-
-/** By the candidate's own weights; a newcomer has none yet. */
-function expectNamed({ layout, spread, noiseVariance, observed }: LinearModel, block: Block | undefined, row: Float32Array): Expectation {
-  if (block !== undefined) return expectBetween(block, row, 0, layout.candidate, observed);
-  let squares = 0;
-  for (let index = 0; index < layout.candidate; index++) squares += (row[index] as number) ** 2;
-  return { mean: 0, variance: (spread / noiseVariance) * squares };
-}
-
-function withoutThese(row: Float32Array, differences: readonly Difference[], end: number): Float32Array {
-  const rest = row.slice(0, end);
-  for (const difference of differences) {
-    for (let index = 0; index < end; index++) rest[index] = (rest[index] as number) - (difference.row[index] as number);
-  }
-  return rest;
-}
+/** By the candidate's own weights. */
+const expectNamed = (model: LinearModel, block: Block | undefined, common: SparseRows, row: number): Expectation =>
+  block === undefined ? expectNewcomer(model, common, row) : expect(block, common, row, model.observed);

@@ -4,6 +4,7 @@
  * A policy turns a situation into the odds of each candidate, and learns from the outcomes of what was drawn from these odds.
  * Choosing is not its work: the module draws, so that the odds it logs are those that it drew from.
  */
+import type { SparseRows } from "../features/sparse-rows.ts";
 import type { FeatureSpec } from "../features/spec.ts";
 import type { Architecture } from "../neural/architecture.ts";
 import type { Backend } from "../neural/backend.ts";
@@ -19,10 +20,18 @@ export interface Situation {
   readonly context: Float32Array;
   /** One vector a candidate, in the order asked. */
   readonly candidates: readonly Float32Array[];
-  /** Context, candidate and their products, one row a candidate: for linear models. */
-  readonly rows: readonly Float32Array[];
+  /** For linear models. */
+  readonly rows: LinearRows;
   /** Of the candidates. */
   readonly ids: readonly string[];
+}
+
+/** Context, candidate and their products: what a linear model sees of a candidate is what is common to all and what describes this one. */
+export interface LinearRows {
+  /** One row: 1, the context and its waves. */
+  readonly common: SparseRows;
+  /** One row a candidate: its features and their products with the context. */
+  readonly described: SparseRows;
 }
 
 export interface Odds {
