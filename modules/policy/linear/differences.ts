@@ -37,7 +37,7 @@ const mostFeatures = 16;
  * feature less the mean of it and of what it was lately, with what it has to do with the two candidates.
  */
 export function differencesOf(pair: Pair, known: KnownValues): { ofCandidate: Differences; ofContext: ContextDifferences } {
-  const { spec, context, candidates, embeddings } = pair.origin;
+  const { spec, candidates, embeddings } = pair.origin;
   const vectorOf = vectorsFor(spec, embeddings);
   const [ours = {}, theirs = {}] = [candidates[pair.chosen]?.features, candidates[pair.rival]?.features];
   const features = differingKeys(ours, theirs, spec.keys).map((key) => {
