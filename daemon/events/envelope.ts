@@ -8,6 +8,9 @@ import { newId, newTraceparent } from "./ids.ts";
 /** An event before the log gave it a sequence. */
 export type UnstoredEvent = Omit<EventRecord, "seq">;
 
+/** An event without its payload. */
+export type EventAttributes = Omit<EventRecord, "data">;
+
 /** Ids of clients stand in headers and subjects: printable ASCII without space, wildcards or separators of ours. */
 export const idGrammar = /^[A-Za-z0-9_-][A-Za-z0-9_.:@/+=-]{0,127}$/;
 
@@ -35,13 +38,19 @@ export function encodeEvent(event: UnstoredEvent): MsgHdrs {
  * @param seq the message's own sequence, 0 for a live one
  */
 export function decodeEvent(head: MsgHdrs | undefined, payload: Uint8Array, seq: number): EventRecord | undefined {
+  const attributes = decodeAttributes(head, seq);
+  if (attributes === undefined) return undefined;
+  const data = parseJson(payload);
+  return data === unreadable ? undefined : { ...attributes, data };
+}
+
+/** The same of what stands in the headers alone: to parse the payload takes longer than all the rest. */
+export function decodeAttributes(head: MsgHdrs | undefined, seq: number): EventAttributes | undefined {
   const read = readHeaders(head);
   const { id, type } = read;
   if (id === undefined || type === undefined) return undefined;
   if (head?.values("Nats-Sequence").some((origin) => Number(origin) !== seq)) return undefined;
-  const data = parseJson(payload);
-  if (data === unreadable) return undefined;
-  return { correlation: id, hops: 0, time: "", source: "", ...read, id, type, data, seq };
+  return { correlation: id, hops: 0, time: "", source: "", ...read, id, type, seq };
 }
 
 /** What a request's headers say; the daemon fills in what is missing. `hops` counts the message that the headers name. */

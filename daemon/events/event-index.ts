@@ -9,10 +9,12 @@
  *    tells a repetition.
  * 5. A batch is stored wholly or not at all; a failure (a full disk) leaves no transaction open, and the next tick tries again.
  */
+
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
-import type { EventRecord } from "../module.ts";
 import { matches } from "../names.ts";
+import type { EventAttributes } from "./envelope.ts";
 import type { EventLog } from "./event-log.ts";
 
 export interface IndexQuery {
@@ -30,6 +32,8 @@ export interface IndexQuery {
 }
 
 const batchSize = 1_000;
+/** Rows that are stored before others get in between. */
+const storedAtOnce = 200;
 const idleTick = 1_000;
 /** Share of time the event loop may have been busy for a tick to take more than one batch. */
 const busy = 0.3;
@@ -217,9 +221,10 @@ export class EventIndex implements Disposable {
     for await (const event of this.#log.readRange(this.#indexed + 1, last)) {
       if (this.#closed) return;
       rows.push(rowOf(event));
-      if (rows.length < batchSize) continue;
+      if (rows.length < storedAtOnce) continue;
       this.#store(rows, event.seq);
       rows = [];
+      await nextTurn();
     }
     if (!this.#closed) this.#store(rows, last);
   }
@@ -254,6 +259,6 @@ export class EventIndex implements Disposable {
   }
 }
 
-function rowOf({ seq, id, type, time, correlation, causation, run }: EventRecord): Row {
+function rowOf({ seq, id, type, time, correlation, causation, run }: EventAttributes): Row {
   return [seq, id, type, Date.parse(time) || 0, correlation, causation ?? null, run ?? null];
 }

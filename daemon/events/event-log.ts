@@ -13,7 +13,7 @@ import { CodedError } from "../errors.ts";
 import type { EventRecord, Projection, ProjectionOptions } from "../module.ts";
 import { readStored } from "../nats/stored-messages.ts";
 import type { Subjects } from "../nats/subjects.ts";
-import { decodeEvent, encodeEvent, type UnstoredEvent } from "./envelope.ts";
+import { decodeAttributes, decodeEvent, type EventAttributes, encodeEvent, type UnstoredEvent } from "./envelope.ts";
 import { LogProjection } from "./projection.ts";
 import type { Acknowledgement, OutgoingMessage, Publisher } from "./publisher.ts";
 
@@ -43,8 +43,8 @@ const prefetched = 8;
  * found its streams yet; whoever waits for a projection waits with it.
  */
 const longestRequest = 3_000;
-/** What a range is read in. */
-const page = { count: 1_000, bytes: 8 * 1024 * 1024 };
+/** What a range is read in: whatever else the server has to say waits behind it. */
+const page = { count: 1_000, bytes: 1024 * 1024 };
 /** Events that are fetched at once by their sequences: each may have 1 MB. */
 const readTogether = 8;
 /** Ids from clients that this process remembers itself; the server and the event index know the others. */
@@ -105,14 +105,14 @@ export class EventLog {
     }
   }
 
-  /** All events from `first` to `last`, in order; a page of a few MB is held at a time. */
-  async *readRange(first: number, last: number): AsyncGenerator<EventRecord> {
+  /** All events from `first` to `last`, in order, without their payloads; a page of a MB is held at a time. */
+  async *readRange(first: number, last: number): AsyncGenerator<EventAttributes> {
     const { manager, subjects } = this.#options;
     for (let seq = first; seq <= last; ) {
       const messages = await readStored(manager, subjects.streams.events, { seq, ...page });
       for (const stored of messages) {
         if (stored.seq > last) return;
-        const event = decodeEvent(stored.header, stored.data, stored.seq);
+        const event = decodeAttributes(stored.header, stored.seq);
         if (event !== undefined) yield event;
       }
       seq = (messages.at(-1)?.seq ?? last) + 1;

@@ -5,7 +5,7 @@ import { startTestLog } from "../harness/event-log.ts";
 
 const large = "x".repeat(900_000);
 
-async function sequencesOf(events: AsyncIterable<EventRecord>): Promise<number[]> {
+async function sequencesOf(events: AsyncIterable<{ readonly seq: number }>): Promise<number[]> {
   const sequences: number[] = [];
   for await (const { seq } of events) sequences.push(seq);
   return sequences;
