@@ -43,8 +43,11 @@ export interface Joined {
 
 /** Milliseconds after which a transaction ends and the event loop does other things. */
 const longestTurn = 8;
-/** Milliseconds until new events are counted, unless somebody waits for it: answers that are on their way go first. */
-const breath = 2;
+/**
+ * Milliseconds until new events are counted, unless somebody waits for it: answers go first, and a transaction of many events takes little
+ * longer than that of one.
+ */
+const breath = 20;
 const pruneEvery = 500;
 /** Of a mean of many rewards. */
 const rounding = 1e-9;
@@ -68,6 +71,8 @@ export class Ledger implements AsyncDisposable {
   /** Resolved when somebody waits for what is not counted yet. */
   #wanted = Promise.withResolvers<void>();
   #projection: Projection | undefined;
+  /** Whether what was in the log at the start is counted. */
+  #isCaughtUp = false;
 
   private constructor(database: Database, { remembered = 50_000, ...listeners }: LedgerOptions & LedgerListeners) {
     prepareTables(database);
@@ -88,6 +93,9 @@ export class Ledger implements AsyncDisposable {
       types,
       ...(ledger.#position && { after: ledger.#position }),
       handle: (events, position) => ledger.#fold(events, position),
+    });
+    void ledger.caughtUp().then(() => {
+      ledger.#isCaughtUp = true;
     });
     return ledger;
   }
@@ -161,7 +169,7 @@ export class Ledger implements AsyncDisposable {
   }
 
   async #fold(events: readonly EventRecord[], { log }: LogPosition): Promise<void> {
-    await Promise.race([pause(breath), this.#wanted.promise]);
+    if (this.#isCaughtUp) await Promise.race([pause(breath), this.#wanted.promise]);
     this.#wanted = Promise.withResolvers();
     if (this.#position?.log !== log) this.#forget(log);
     const { seq: known = 0 } = this.#position ?? {};
