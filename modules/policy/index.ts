@@ -94,6 +94,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
           online?.observe(joined);
           training?.noticed(joined);
         },
+        onSlotForgotten: (slot) => online?.forgetSlot(slot),
         onForgotten: () => online?.forget(),
       });
       const { baseline, learn, features, network, embedding_patience } = context.settings as Settings;

@@ -5,7 +5,8 @@
  * 2. An outcome counts once: the first that is recorded for a selection which is remembered. The place in the log is stored
  *    in the same transaction as what was counted up to it.
  * 3. It is bounded: the last 50 000 selections wait for an outcome, a later one comes too late; of each slot the last 10 000
- *    outcomes are kept, and longer the last 2 500 of the rarer kind, good or bad; of all slots together 200 000 decisions.
+ *    outcomes are kept, and longer the last 2 500 of the rarer kind, good or bad; of all slots together 200 000 decisions. The slot
+ *    that was not used for the longest time is forgotten where there are more than 10 000.
  */
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import type { Database, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
@@ -56,6 +57,8 @@ const types = ["policy:selected", "policy:outcome_recorded", "policy:linked", "p
 export interface LedgerOptions {
   /** Selections that are remembered. */
   readonly remembered?: number;
+  /** Slots that are. */
+  readonly mostSlots?: number;
 }
 
 export class Ledger implements AsyncDisposable {
@@ -64,6 +67,7 @@ export class Ledger implements AsyncDisposable {
   readonly #tallies: Tallies;
   readonly #comparisons: Comparisons;
   readonly #remembered: number;
+  readonly #mostSlots: number;
   readonly #listeners: LedgerListeners;
   readonly #recent = new RecentSelections();
   #position: LogPosition | undefined;
@@ -74,13 +78,14 @@ export class Ledger implements AsyncDisposable {
   /** Whether what was in the log at the start is counted. */
   #isCaughtUp = false;
 
-  private constructor(database: Database, { remembered = 50_000, ...listeners }: LedgerOptions & LedgerListeners) {
+  private constructor(database: Database, { remembered = 50_000, mostSlots = 10_000, ...listeners }: LedgerOptions & LedgerListeners) {
     prepareTables(database);
     this.#database = database;
     this.#store = new DecisionStore(database);
     this.#tallies = new Tallies(database);
     this.#comparisons = new Comparisons(database);
     this.#remembered = remembered;
+    this.#mostSlots = mostSlots;
     this.#listeners = listeners;
     const known = database.prepare("SELECT log, seq FROM progress").get();
     this.#position = known && { log: String(known.log), seq: Number(known.seq) };
@@ -224,7 +229,7 @@ export class Ledger implements AsyncDisposable {
         break;
       }
       default: {
-        const pair = this.#record(data as Recorded);
+        const pair = this.#record(data as Recorded, seq);
         if (pair) joined.push(pair);
       }
     }
@@ -236,7 +241,8 @@ export class Ledger implements AsyncDisposable {
     if (length === undefined) return;
     this.#recent.add(selected, length);
     this.#comparisons.select(selected, this.#usual(slot));
-    this.#tallies.select(slot);
+    this.#tallies.select(slot, seq);
+    this.#forgetSurplus();
     const key = selected.outcome_from && awaitedKey(selected.outcome_from, choice, run);
     if (selected.outcome_from && key !== undefined) this.#store.await(selected.outcome_from.event, key, id);
     if (++this.#sincePruned < Math.min(pruneEvery, this.#remembered / 10)) return;
@@ -244,18 +250,29 @@ export class Ledger implements AsyncDisposable {
     this.#store.pruneSelections(this.#remembered);
   }
 
-  #record({ decision_id: id, reward, last }: Recorded): Joined | undefined {
+  #record({ decision_id: id, reward, last }: Recorded, recordedAt: number): Joined | undefined {
     const pending = this.#store.pending(id);
     if (pending === undefined) return undefined;
     const { seq, slot, choice } = pending;
     const desirable = isDesirable(reward, this.#usual(slot));
     this.#comparisons.reward(slot, id, reward, last);
-    const ordinal = this.#tallies.reward(slot, choice, reward);
+    const ordinal = this.#tallies.reward(slot, choice, reward, recordedAt);
     this.#store.join(seq, ordinal, reward, desirable);
     this.#store.settled(id);
+    this.#forgetSurplus();
     if (ordinal % pruneEvery === 0) this.#store.pruneOutcomes(slot, ordinal);
     const recent = this.#recent.get(id);
     return { slot, ordinal, reward, selected: () => recent ?? JSON.parse(this.#store.text(seq)) };
+  }
+
+  #forgetSurplus(): void {
+    const slot = this.#tallies.surplus(this.#mostSlots);
+    if (slot === undefined) return;
+    this.#tallies.forget(slot);
+    this.#comparisons.forget(slot);
+    this.#store.forget(slot);
+    this.#database.prepare("DELETE FROM policies WHERE slot = ?").run(slot);
+    this.#listeners.onSlotForgotten(slot);
   }
 
   /** The mean reward so far. */
@@ -280,6 +297,8 @@ export class Ledger implements AsyncDisposable {
 interface LedgerListeners {
   /** Gets each pair once in the life of the process, in log order. */
   onJoined(joined: readonly Joined[]): void;
+  /** Nothing of it counts any more; a slot of this name is a new one. */
+  onSlotForgotten(slot: string): void;
   /** The log is another one: nothing that was learned counts. */
   onForgotten(): void;
 }

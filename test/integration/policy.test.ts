@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
 import { createPolicyModule, type PolicyModuleOptions } from "../../modules/policy/index.ts";
+import { temporaryFolder } from "../harness/git.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
 import { createStateStore, startModule, type TestOptions } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
@@ -445,5 +447,39 @@ describe("what a policy learned", () => {
     await policy.call("policy:select", { slot: "s", candidates });
     const { slots } = await policy.call("policy:stats", { slot: "s" });
     assert.deepEqual([slots[0].selections, slots[0].outcomes], [1, 0]);
+  });
+
+  it("is forgotten with the slot that was not used for the longest time, where there are too many", async (t) => {
+    const folder = await temporaryFolder(t);
+    const log = new MemoryEventLog();
+    const stores = { log, state: createStateStore() };
+    const play = async (policy: Awaited<ReturnType<typeof start>>, slot: string) => {
+      const { decision_id, version } = await policy.call<Selected>("policy:select", { slot, candidates, policy: "thompson" });
+      await policy.call("policy:outcome", { decision_id, reward: 1 });
+      return version;
+    };
+    const known = async (policy: Awaited<ReturnType<typeof start>>) =>
+      (await policy.call("policy:stats", {})).slots.map(({ slot, outcomes }: { slot: string; outcomes: number }) => `${slot} ${outcomes}`);
+    let waiting: string;
+    {
+      await using policy = await start({ ...stores, database: join(folder, "one.sqlite") }, { mostSlots: 2 });
+      const fresh = await play(policy, "a");
+      waiting = (await policy.call<Selected>("policy:select", { slot: "a", candidates })).decision_id;
+      await play(policy, "b");
+      assert.notEqual(await play(policy, "a"), fresh);
+      await play(policy, "c");
+      assert.deepEqual(await known(policy), ["a 2", "c 1"]);
+      await play(policy, "d");
+      assert.deepEqual(await known(policy), ["c 1", "d 1"]);
+      assert.equal(await play(policy, "a"), fresh);
+      assert.deepEqual(await policy.call("policy:outcome", { decision_id: waiting, reward: 0 }), { joined: true });
+      assert.deepEqual(await known(policy), ["a 2", "d 1"]);
+    }
+    for (const database of ["one.sqlite", "other.sqlite"]) {
+      await using policy = await start({ ...stores, database: join(folder, database) }, { mostSlots: 2 });
+      assert.deepEqual(await known(policy), ["a 2", "d 1"]);
+      const { version } = await policy.call<Selected>("policy:select", { slot: "a", candidates, policy: "thompson" });
+      assert.match(version, /^2-/);
+    }
   });
 });

@@ -152,6 +152,16 @@ export class Comparisons {
     candidates.clear();
   }
 
+  forget(slot: string): void {
+    const { candidates, waiting } = this.#slots.get(slot) ?? newSlot();
+    const { removeSlot, removeSide, removeWaiting } = this.#statements;
+    removeSlot.run(slot);
+    for (const id of candidates.keys()) removeSide.run(slot, id);
+    for (const id of waiting.keys()) removeWaiting.run(id);
+    this.#slots.delete(slot);
+    this.#changed.delete(slot);
+  }
+
   /** @returns `least`: the lowest odds with which either was chosen */
   ofCandidates(slot: string, left: string, right: string): Known & { readonly least: number } {
     const { state, candidates, waiting } = this.#slots.get(slot) ?? newSlot();
@@ -247,6 +257,7 @@ const prepare = (database: Database) => ({
   waiting: database.prepare("SELECT * FROM waiting ORDER BY slot, number, decision LIKE 'episode %' DESC"),
   writeSlot: database.prepare("INSERT OR REPLACE INTO comparisons VALUES (?, ?)"),
   writeSide: database.prepare("INSERT OR REPLACE INTO sides VALUES (?, ?, ?)"),
+  removeSlot: database.prepare("DELETE FROM comparisons WHERE slot = ?"),
   removeSide: database.prepare("DELETE FROM sides WHERE slot = ? AND candidate = ?"),
   writeWaiting: database.prepare("INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?)"),
   removeWaiting: database.prepare("DELETE FROM waiting WHERE decision = ?"),

@@ -111,6 +111,11 @@ export class DecisionStore {
     }
   }
 
+  /** Forgets the outcomes of a slot; selections that wait for theirs are bounded by themselves. */
+  forget(slot: string): void {
+    this.#delete(this.#statements.forget, slot);
+  }
+
   #delete(statement: SqlStatement, ...values: SqlValue[]): void {
     this.#count -= Number((statement.run(...values) as { changes: number }).changes);
   }
@@ -155,6 +160,7 @@ const prepare = (database: Database) => ({
   pruneSelections: database.prepare(
     "DELETE FROM decisions WHERE ordinal IS NULL AND seq <= (SELECT seq FROM decisions ORDER BY seq DESC LIMIT 1 OFFSET ?)",
   ),
+  forget: database.prepare("DELETE FROM decisions WHERE slot = ? AND ordinal IS NOT NULL"),
   count: database.prepare("SELECT count(*) AS count FROM decisions"),
   pruneOldest: database.prepare("DELETE FROM decisions WHERE seq IN (SELECT seq FROM decisions ORDER BY seq LIMIT ?)"),
   pruneAwaited: database.prepare("DELETE FROM awaited WHERE decision NOT IN (SELECT id FROM decisions)"),

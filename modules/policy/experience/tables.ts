@@ -1,7 +1,7 @@
 /** The tables of the module. All of it is made again from the event log when it is lost, or of an older version. */
 import type { Database } from "../../../daemon/module.ts";
 
-const version = 2;
+const version = 3;
 
 const names = ["progress", "decisions", "texts", "awaited", "slots", "tallies", "policies", "comparisons", "sides", "waiting"];
 const each = (statement: string): string => names.map((name) => `${statement} ${name};`).join(" ");
@@ -27,7 +27,10 @@ const tables = `
   CREATE TABLE awaited (source TEXT NOT NULL, key TEXT NOT NULL, decision TEXT NOT NULL, PRIMARY KEY (source, key, decision)) WITHOUT ROWID;
   CREATE INDEX awaited_by_decision ON awaited (decision);
 
-  CREATE TABLE slots (slot TEXT PRIMARY KEY, selections INTEGER NOT NULL, outcomes INTEGER NOT NULL, total REAL NOT NULL) WITHOUT ROWID;
+  -- Used: the place in the log of its last selection or outcome.
+  CREATE TABLE slots (
+    slot TEXT PRIMARY KEY, selections INTEGER NOT NULL, outcomes INTEGER NOT NULL, total REAL NOT NULL, used INTEGER NOT NULL
+  ) WITHOUT ROWID;
   CREATE TABLE tallies (
     slot TEXT NOT NULL, candidate TEXT NOT NULL, outcomes INTEGER NOT NULL, total REAL NOT NULL,
     PRIMARY KEY (slot, candidate)

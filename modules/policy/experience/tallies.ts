@@ -13,7 +13,13 @@ export interface SlotTally {
   total: number;
   /** The one that was rewarded longest ago first. */
   readonly candidates: Map<string, CandidateTally>;
+  /** Place in the log of its last selection or outcome. */
+  used: number;
 }
+
+type FourNumbers = [number, number, number, number];
+
+const newTally = (): SlotTally => ({ selections: 0, outcomes: 0, total: 0, used: 0, candidates: new Map() });
 
 /** Bound for candidates that never come again. */
 const mostCandidates = 1_000;
@@ -23,12 +29,13 @@ export class Tallies {
   readonly #database: Database;
   readonly #writeSlot: SqlStatement;
   readonly #writeCandidate: SqlStatement;
+  /** Least recently used first. */
   readonly #slots = new Map<string, SlotTally>();
   readonly #changed = new Map<string, Set<string>>();
 
   constructor(database: Database) {
     this.#database = database;
-    this.#writeSlot = database.prepare("INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?)");
+    this.#writeSlot = database.prepare("INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?, ?)");
     this.#writeCandidate = database.prepare("INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?)");
     this.reload();
   }
@@ -36,9 +43,9 @@ export class Tallies {
   reload(): void {
     this.#slots.clear();
     this.#changed.clear();
-    for (const { slot, selections, outcomes, total } of this.#database.prepare("SELECT * FROM slots").all()) {
-      const tally = { selections: Number(selections), outcomes: Number(outcomes), total: Number(total), candidates: new Map() };
-      this.#slots.set(String(slot), tally);
+    for (const { slot, ...row } of this.#database.prepare("SELECT * FROM slots ORDER BY used").all()) {
+      const [selections, outcomes, total, used] = [row.selections, row.outcomes, row.total, row.used].map(Number) as FourNumbers;
+      this.#slots.set(String(slot), { selections, outcomes, total, used, candidates: new Map() });
     }
     for (const { slot, candidate, outcomes, total } of this.#database.prepare("SELECT * FROM tallies").all()) {
       this.#slots.get(String(slot))?.candidates.set(String(candidate), { outcomes: Number(outcomes), total: Number(total) });
@@ -50,30 +57,43 @@ export class Tallies {
   }
 
   of(slot: string): Readonly<SlotTally> {
-    return this.#slots.get(slot) ?? { selections: 0, outcomes: 0, total: 0, candidates: new Map() };
+    return this.#slots.get(slot) ?? newTally();
   }
 
-  select(slot: string): void {
-    this.#change(slot).selections++;
+  /** The slot that was not used for the longest time, if there are more than `most`. */
+  surplus(most: number): string | undefined {
+    return this.#slots.size > most ? this.#slots.keys().next().value : undefined;
   }
 
-  /** @returns the number of this outcome in its slot, from 1 */
-  reward(slot: string, candidate: string, reward: number): number {
-    const tally = this.#change(slot);
+  forget(slot: string): void {
+    this.#slots.delete(slot);
+    this.#changed.delete(slot);
+    this.#database.prepare("DELETE FROM slots WHERE slot = ?").run(slot);
+    this.#database.prepare("DELETE FROM tallies WHERE slot = ?").run(slot);
+  }
+
+  /** @param seq place of the selection in the log */
+  select(slot: string, seq: number): void {
+    this.#change(slot, seq).selections++;
+  }
+
+  /** @param seq place of the outcome in the log. @returns the number of this outcome in its slot, from 1 */
+  reward(slot: string, candidate: string, reward: number, seq: number): number {
+    const tally = this.#change(slot, seq);
     tally.outcomes++;
     tally.total += reward;
     const before = tally.candidates.get(candidate) ?? { outcomes: 0, total: 0 };
     tally.candidates.delete(candidate);
     tally.candidates.set(candidate, { outcomes: before.outcomes + 1, total: before.total + reward });
     this.#changed.get(slot)?.add(candidate);
-    if (tally.candidates.size > mostCandidates) this.#forget(slot, tally.candidates);
+    if (tally.candidates.size > mostCandidates) this.#forgetOldest(slot, tally.candidates);
     return tally.outcomes;
   }
 
   flush(): void {
     for (const [slot, candidates] of this.#changed) {
       const tally = this.of(slot);
-      this.#writeSlot.run(slot, tally.selections, tally.outcomes, tally.total);
+      this.#writeSlot.run(slot, tally.selections, tally.outcomes, tally.total, tally.used);
       for (const candidate of candidates) {
         const { outcomes, total } = tally.candidates.get(candidate) ?? { outcomes: 0, total: 0 };
         this.#writeCandidate.run(slot, candidate, outcomes, total);
@@ -82,14 +102,16 @@ export class Tallies {
     this.#changed.clear();
   }
 
-  #change(slot: string): SlotTally {
-    const tally = this.#slots.get(slot) ?? { selections: 0, outcomes: 0, total: 0, candidates: new Map() };
+  #change(slot: string, seq: number): SlotTally {
+    const tally = this.#slots.get(slot) ?? newTally();
+    tally.used = seq;
+    this.#slots.delete(slot);
     this.#slots.set(slot, tally);
     if (!this.#changed.has(slot)) this.#changed.set(slot, new Set());
     return tally;
   }
 
-  #forget(slot: string, candidates: Map<string, CandidateTally>): void {
+  #forgetOldest(slot: string, candidates: Map<string, CandidateTally>): void {
     const oldest = candidates.keys().next().value as string;
     candidates.delete(oldest);
     this.#changed.get(slot)?.delete(oldest);

@@ -76,6 +76,10 @@ export class OnlinePolicies implements Disposable {
     this.#states.clear();
   }
 
+  forgetSlot(slot: string): void {
+    for (const [key, state] of this.#states) if (state.slot === slot) this.#states.delete(key);
+  }
+
   [Symbol.dispose](): void {
     for (const [key, state] of this.#states) if (state.through > state.saved) this.#save(key, state);
   }
