@@ -39,6 +39,19 @@ describe("a job of the learner", () => {
     assert.deepEqual([through, report.updates], [32, 300]);
   });
 
+  it("gives up its place in the queue as soon as nobody wants it any more", async () => {
+    await using learner = new Learner({ mostAsked: 2 });
+    const [first, asked, other] = [new AbortController(), new AbortController(), new AbortController()];
+    const running = learner.train(job, endless(), first.signal);
+    const unwanted = learner.train(job, [], asked.signal);
+    asked.abort(new Error("no longer wanted"));
+    await assert.rejects(unwanted, /no longer wanted/);
+    const next = learner.train(job, [], other.signal);
+    first.abort(new Error("enough"));
+    await assert.rejects(running, /enough/);
+    await assert.rejects(next, coded("TRAINING_INSUFFICIENT"));
+  });
+
   it("is refused when too many are asked for, but what is due by itself waits for its turn", async () => {
     await using learner = new Learner({ mostAsked: 2 });
     const { signal } = new AbortController();

@@ -67,13 +67,15 @@ export class Learner implements AsyncDisposable {
     clearTimeout(this.#idle);
     this.#waiting++;
     if (asked) this.#asked++;
-    const answer = this.#last.then(() => this.#run(job, outcomes, asked));
-    this.#last = answer
-      .catch(() => undefined)
+    const before = this.#last;
+    const answer = turnOrAbort(before, asked)
+      .then(() => this.#run(job, outcomes, asked))
       .finally(() => {
         if (asked) this.#asked--;
-        if (--this.#waiting === 0 && !this.#stop.signal.aborted) this.#idle = setTimeout(() => this.#rest(), idleMilliseconds).unref();
       });
+    this.#last = Promise.allSettled([before, answer]).then(() => {
+      if (--this.#waiting === 0 && !this.#stop.signal.aborted) this.#idle = setTimeout(() => this.#rest(), idleMilliseconds).unref();
+    });
     return answer;
   }
 
@@ -134,4 +136,13 @@ export class Learner implements AsyncDisposable {
     void this.#worker?.terminate();
     this.#worker = undefined;
   }
+}
+
+/** Whoever goes away gives up the place in the queue at once. @throws the reason of the signal */
+function turnOrAbort(turn: Promise<unknown>, asked: AbortSignal | undefined): Promise<unknown> {
+  if (asked === undefined) return turn;
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  if (asked.aborted) reject(asked.reason);
+  else asked.addEventListener("abort", () => reject(asked.reason), { once: true });
+  return Promise.race([turn, aborted]);
 }
