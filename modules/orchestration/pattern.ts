@@ -4,6 +4,7 @@ import type { ModuleContext } from "../../daemon/module.ts";
 import { readYaml } from "../../daemon/yaml.ts";
 import type { Strategy } from "./language/ast.ts";
 import { parseStrategy } from "./language/parser.ts";
+import { workflowText } from "./workflow/workflow.ts";
 
 /** Reply of `composition:render`, as far as it is used here. */
 export interface Composition {
@@ -86,7 +87,7 @@ export const patternOf = (text: string, logic?: string): Pattern => readPattern(
 
 function readPattern(data: unknown, name = "strategy"): Pattern {
   const fields = asObject(data) ?? {};
-  const logic = asObject(fields.orchestration_logic) ?? {};
+  const logic = logicOf(fields);
   const blocks = Object.keys(logic).filter((key) => typeof logic[key] === "string" && key !== "description");
   if (!blocks.includes(name)) {
     const path = `orchestration_logic.${name}`;
@@ -102,6 +103,15 @@ function readPattern(data: unknown, name = "strategy"): Pattern {
     approval: namesIn(fields, "approval"),
     strict: logic.strict === true || fields.strict === true,
   };
+}
+
+/** The texts of a pattern; a workflow is its strategy. @throws CodedError PATTERN_INVALID */
+function logicOf({ name, workflow, orchestration_logic }: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const logic = asObject(orchestration_logic) ?? {};
+  if (workflow === undefined) return logic;
+  if (logic.strategy === undefined) return { ...logic, strategy: workflowText(workflow, name) };
+  const message = "A pattern has either a workflow or orchestration_logic.strategy, and this one has both.";
+  throw new CodedError("PATTERN_INVALID", message, { path: "workflow" });
 }
 
 function namesIn(fields: Readonly<Record<string, unknown>>, path: string): readonly string[] | undefined {

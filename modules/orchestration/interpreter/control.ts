@@ -1,6 +1,6 @@
 /** Which statements are played, how often, and what happens when one fails. */
 import { isDeepStrictEqual } from "node:util";
-import { CodedError } from "../../../daemon/errors.ts";
+import { CodedError, type ErrorCode, errorTable } from "../../../daemon/errors.ts";
 import type { Answer } from "./effects.ts";
 import { listOf, seconds, wholeNumber } from "./fit.ts";
 import { RunLost } from "./journal.ts";
@@ -84,7 +84,8 @@ export const control: Family<
     return { result: await at.value(value) };
   },
   async abort({ reason }, at) {
-    throw new CodedError("RUN_ABORTED", String(await at.value(reason)), { line: at.line });
+    const value = await at.value(reason);
+    throw caughtError(value) ?? new CodedError("RUN_ABORTED", String(value), { line: at.line });
   },
 };
 
@@ -99,6 +100,13 @@ function catchable(error: unknown, { strand }: Place): CodedError {
   strand.thread.signal.throwIfAborted();
   if (isFinal(error)) throw error;
   return error as CodedError;
+}
+
+/** What ON ERROR has put into `error`, as it was thrown: ABORT lets it go on. */
+function caughtError(value: unknown): CodedError | undefined {
+  const { code, message, details } = (value ?? {}) as { code?: unknown; message?: unknown; details?: Record<string, unknown> };
+  if (typeof code !== "string" || !Object.hasOwn(errorTable, code) || typeof message !== "string") return undefined;
+  return new CodedError(code as ErrorCode, message, details);
 }
 
 /** Does what a judgement says: variables first, so that what is emitted may rest on them. */

@@ -1,0 +1,76 @@
+/** Values of a workflow as text of the pattern language: a text that begins with "=" is an expression, anything else is data. */
+import { readExpression } from "../language/expression.ts";
+import { parseStrategy } from "../language/parser.ts";
+import { endsOperand, type Token, tokenize } from "../language/tokens.ts";
+import { ExpressionProblem } from "../language/translate.ts";
+
+type Path = readonly PropertyKey[];
+
+export interface PlacedExpression {
+  readonly path: Path;
+  /** As written, without the "=". */
+  readonly source: string;
+}
+
+const isExpression = (value: unknown): value is string => typeof value === "string" && value.startsWith("=");
+
+/** All expressions in a value, at any depth. */
+export function* expressionsIn(value: unknown, path: Path): Generator<PlacedExpression> {
+  if (isExpression(value)) yield { path, source: value.slice(1) };
+  else if (value !== null && typeof value === "object") {
+    const isList = Array.isArray(value);
+    for (const [key, item] of Object.entries(value)) yield* expressionsIn(item, [...path, isList ? Number(key) : key]);
+  }
+}
+
+/** What makes the language evaluate to this value. */
+export function valueText(value: unknown): string {
+  if (isExpression(value)) return expressionText(value.slice(1));
+  if (Array.isArray(value)) return `[${value.map(valueText).join(", ")}]`;
+  if (value === null || typeof value !== "object") return literal(value);
+  const entries = Object.entries(value).map(([key, item]) => `${/^[A-Za-z_]\w*$/.test(key) ? key : literal(key)}: ${valueText(item)}`);
+  return `{${entries.join(", ")}}`;
+}
+
+/** In a text of the language {{…}} would be filled in. */
+export const literal = (value: unknown): string => (JSON.stringify(value) ?? "null").replaceAll("{{", "{\\u007b");
+
+/** On one line, as a text of the language may have it. */
+export const expressionText = (source: string): string => source.trim().replace(/\s*[\r\n\t]\s*/g, " ");
+
+/** @returns why it cannot stand in a text of the language; undefined if it can */
+export function problemOf(source: string): string | undefined {
+  const text = expressionText(source);
+  try {
+    readExpression(text, tokenize(text));
+  } catch (problem) {
+    if (problem instanceof ExpressionProblem) return `cannot be read: ${problem.message}`;
+    throw problem;
+  }
+  const line = `RETURN (${text})`;
+  const isWhole = parseStrategy(line).statements[0]?.source === line;
+  return isWhole ? undefined : "cannot be read: # after a blank begins a comment";
+}
+
+/**
+ * The variables that it reads; none where a name might as well be that of a field, as in a list's filter, or where anything might
+ * be read.
+ */
+export function surelyRead(source: string): readonly string[] {
+  const text = expressionText(source);
+  const tokens = tokenize(text);
+  if (tokens.some((token, index) => looksInside(token, tokens[index - 1], tokens[index + 1]))) return [];
+  return readExpression(text, tokens).reads ?? [];
+}
+
+const elementFunctions = new Set(["FILTER", "EXTRACT", "SELECT_MAX", "SELECT_MIN", "GROUP_BY", "function"]);
+
+/** Are there names behind this token that are read inside an element, or in a text? */
+function looksInside({ kind, text }: Token, before: Token | undefined, after: Token | undefined): boolean {
+  if (kind === "template" || kind === "string") return text.includes("{{");
+  if (kind === "word") return after?.text === "(" && elementFunctions.has(text);
+  if (["^", "@", "#"].includes(text)) return true;
+  if (text === "(") return before?.text === ".";
+  if (text !== "[" && text !== "{") return false;
+  return before?.text === "." || (endsOperand(before) && !/^(and|or|in)$/i.test(before?.text ?? ""));
+}
