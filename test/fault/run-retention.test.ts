@@ -1,15 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
-import { askerOn } from "../harness/ask.ts";
-import { type DaemonProcess, startDaemonProcess } from "../harness/daemon-process.ts";
-import { startTestServer } from "../harness/nats-server.ts";
+import type { DaemonProcess } from "../harness/daemon-process.ts";
 import { rounds } from "../harness/rounds.ts";
+import { startSharedServer } from "../harness/shared-server.ts";
 import { until } from "../harness/until.ts";
 
 const kept = 12;
@@ -33,91 +30,80 @@ interface Listed {
 }
 
 test("kill -9 while old runs are deleted, by one of two daemons: what is left is whole, and nothing else is left", async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), "reprise-retention-"));
-  const resources = new AsyncDisposableStack();
-  resources.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
-  try {
-    const server = resources.use(await startTestServer(join(folder, "nats")));
-    const { user, password } = server.credentials;
-    await writeFile(join(folder, "reprise.yaml"), settings);
-    const args = ["--nats-url", server.url.replace("nats://", `nats://${user}:${password}@`)];
-    const client = await connect({ servers: server.url, user, pass: password });
-    resources.defer(() => client.close());
-    const { ask, codeOf } = askerOn(client);
-    // Each daemon has a repository of its own, so each is asked while it is alone.
-    const daemons: DaemonProcess[] = [];
-    for (const name of ["first", "second"]) {
-      const daemon = resources.use(await startDaemonProcess({ args, data: join(folder, name), cwd: folder }));
-      for (const [name, strategy] of Object.entries(patterns))
-        await ask("composition:create", { type: "orchestration", name, content: patternOf(name, strategy) });
-      await daemon.kill("SIGTERM");
-      daemons.push(daemon);
-    }
-    for (const daemon of daemons) await daemon.restart();
-
-    const said = new Map<string, string>();
-    const start = async (pattern: string) => {
-      const what = contentOf(said.size);
-      const { run_id } = await ask<{ run_id: string }>("orchestration:start", { pattern, inputs: { what } });
-      said.set(run_id, what);
-    };
-    for (let held = 0; held < 4; held++) await start("held");
-    const kills = rounds(6, 60);
-    for (let round = 0; round < kills; round++) {
-      for (let run = 0; run < 8; run++) await start("echo");
-      await pause(Math.random() * 1500); // at any moment of a sweep
-      const daemon = daemons[round % 2] as DaemonProcess;
-      await daemon.kill("SIGKILL");
-      await daemon.restart();
-    }
-
-    const list = async () => (await ask<{ runs: Listed[] }>("orchestration:list", { limit: 1000 })).runs;
-    const ended = (runs: Listed[]) => runs.filter(({ state }) => state === "completed").map(({ run_id }) => run_id);
-    await until(
-      async () => (await list()).every(({ state, pattern }) => state === "completed" || pattern === "held"),
-      "the runs to end",
-      60_000,
-    );
-    await until(async () => ended(await list()).length === kept, "the old runs to be deleted", 60_000);
-    const left = await list();
-    const manager = await jetstreamManager(client);
-    const subjectsOf = async (stream: string, filter: string) =>
-      Object.keys((await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {});
-    await until(async () => (await subjectsOf("RUNS", ">")).length === left.length, "their journals to be deleted", 60_000);
-    assert.deepEqual((await subjectsOf("RUNS", ">")).toSorted(), left.map(({ run_id }) => `run.${run_id}`).toSorted());
-
-    await ask("event:emit", { event: "held:released" });
-    const wholes = left.map(async ({ run_id }) => {
-      const { result } = await ask<{ result: { said?: string } }>("orchestration:status", { run_id, wait: 60 });
-      assert.ok(result.said === said.get(run_id), `${run_id} said ${JSON.stringify(result).slice(0, 100)}`);
-      const again = await ask<{ run_id: string }>("orchestration:rerun", { run_id, from_step: "1" });
-      said.set(again.run_id, said.get(run_id) as string);
-      return again.run_id;
-    });
-    // A rerun of a held run goes on at once: what it waits for is to come again.
-    const reruns = await Promise.all(wholes);
-    await ask("event:emit", { event: "held:released" });
-    for (const run_id of reruns) {
-      const { state } = await ask<{ state: string }>("orchestration:status", { run_id, wait: 60 });
-      assert.equal(state, "completed");
-    }
-    const gone = [...said.keys()].find((run) => !left.some(({ run_id }) => run_id === run) && !reruns.includes(run));
-    assert.equal(await codeOf("orchestration:journal", { run_id: gone }), "RUN_DELETED");
-
-    // In the end as many are left as are kept, and of the contents those that these refer to.
-    await until(async () => (await list()).length === kept, "the rest to be deleted", 60_000);
-    const contents = new Set((await list()).map(({ run_id }) => said.get(run_id)));
-    const definitions = new Set((await list()).map(({ pattern, commit }) => `${pattern} ${commit}`));
-    // Of each content the input, and the result that holds it.
-    const expected = 2 * contents.size + definitions.size;
-    const objects = () => subjectsOf("OBJ_orchestration_objects", "$O.orchestration_objects.M.>");
-    const enough = async () => (await objects()).length <= expected;
-    await until(enough, "the contents to be deleted", 60_000).catch(() => {});
-    assert.equal((await objects()).length, expected);
-    const parts = () => subjectsOf("OBJ_orchestration_objects", "$O.orchestration_objects.C.>");
-    await until(async () => (await parts()).length === expected, "what interrupted writes left to be deleted", 60_000);
-    t.diagnostic(`${kills} kills over ${said.size} runs`);
-  } finally {
-    await resources.disposeAsync();
+  await using shared = await startSharedServer();
+  const { ask, codeOf, client, folder, startDaemon } = shared;
+  await writeFile(join(folder, "reprise.yaml"), settings);
+  // Each daemon has a repository of its own, so each is asked while it is alone.
+  const daemons: DaemonProcess[] = [];
+  for (const name of ["first", "second"]) {
+    const daemon = await startDaemon(name);
+    for (const [name, strategy] of Object.entries(patterns))
+      await ask("composition:create", { type: "orchestration", name, content: patternOf(name, strategy) });
+    await daemon.kill("SIGTERM");
+    daemons.push(daemon);
   }
+  for (const daemon of daemons) await daemon.restart();
+
+  const said = new Map<string, string>();
+  const start = async (pattern: string) => {
+    const what = contentOf(said.size);
+    const { run_id } = await ask<{ run_id: string }>("orchestration:start", { pattern, inputs: { what } });
+    said.set(run_id, what);
+  };
+  for (let held = 0; held < 4; held++) await start("held");
+  const kills = rounds(6, 60);
+  for (let round = 0; round < kills; round++) {
+    for (let run = 0; run < 8; run++) await start("echo");
+    await pause(Math.random() * 1500); // at any moment of a sweep
+    const daemon = daemons[round % 2] as DaemonProcess;
+    await daemon.kill("SIGKILL");
+    await daemon.restart();
+  }
+
+  const list = async () => (await ask<{ runs: Listed[] }>("orchestration:list", { limit: 1000 })).runs;
+  const ended = (runs: Listed[]) => runs.filter(({ state }) => state === "completed").map(({ run_id }) => run_id);
+  await until(
+    async () => (await list()).every(({ state, pattern }) => state === "completed" || pattern === "held"),
+    "the runs to end",
+    60_000,
+  );
+  await until(async () => ended(await list()).length === kept, "the old runs to be deleted", 60_000);
+  const left = await list();
+  const manager = await jetstreamManager(client);
+  const subjectsOf = async (stream: string, filter: string) =>
+    Object.keys((await manager.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {});
+  await until(async () => (await subjectsOf("RUNS", ">")).length === left.length, "their journals to be deleted", 60_000);
+  assert.deepEqual((await subjectsOf("RUNS", ">")).toSorted(), left.map(({ run_id }) => `run.${run_id}`).toSorted());
+
+  await ask("event:emit", { event: "held:released" });
+  const wholes = left.map(async ({ run_id }) => {
+    const { result } = await ask<{ result: { said?: string } }>("orchestration:status", { run_id, wait: 60 });
+    assert.ok(result.said === said.get(run_id), `${run_id} said ${JSON.stringify(result).slice(0, 100)}`);
+    const again = await ask<{ run_id: string }>("orchestration:rerun", { run_id, from_step: "1" });
+    said.set(again.run_id, said.get(run_id) as string);
+    return again.run_id;
+  });
+  // A rerun of a held run goes on at once: what it waits for is to come again.
+  const reruns = await Promise.all(wholes);
+  await ask("event:emit", { event: "held:released" });
+  for (const run_id of reruns) {
+    const { state } = await ask<{ state: string }>("orchestration:status", { run_id, wait: 60 });
+    assert.equal(state, "completed");
+  }
+  const gone = [...said.keys()].find((run) => !left.some(({ run_id }) => run_id === run) && !reruns.includes(run));
+  assert.equal(await codeOf("orchestration:journal", { run_id: gone }), "RUN_DELETED");
+
+  // In the end as many are left as are kept, and of the contents those that these refer to.
+  await until(async () => (await list()).length === kept, "the rest to be deleted", 60_000);
+  const contents = new Set((await list()).map(({ run_id }) => said.get(run_id)));
+  const definitions = new Set((await list()).map(({ pattern, commit }) => `${pattern} ${commit}`));
+  // Of each content the input, and the result that holds it.
+  const expected = 2 * contents.size + definitions.size;
+  const objects = () => subjectsOf("OBJ_orchestration_objects", "$O.orchestration_objects.M.>");
+  const enough = async () => (await objects()).length <= expected;
+  await until(enough, "the contents to be deleted", 60_000).catch(() => {});
+  assert.equal((await objects()).length, expected);
+  const parts = () => subjectsOf("OBJ_orchestration_objects", "$O.orchestration_objects.C.>");
+  await until(async () => (await parts()).length === expected, "what interrupted writes left to be deleted", 60_000);
+  t.diagnostic(`${kills} kills over ${said.size} runs`);
 });
