@@ -259,6 +259,7 @@ describe("what a step waits for", () => {
   it("is also what its params and its condition read", async () => {
     assert.deepEqual(await order({ x: "= early.y" }), ["early", "late"]);
     assert.deepEqual(await order({ x: { y: ["= COUNT(early.files) + 1"] } }), ["early", "late"]);
+    assert.deepEqual(await order({ x: "= [early.files[0].path]" }), ["early", "late"]);
     assert.equal((await order({}, { when: "early.y > 1 OR true" }))[0], "early");
   });
 

@@ -59,18 +59,22 @@ export function problemOf(source: string): string | undefined {
 export function surelyRead(source: string): readonly string[] {
   const text = expressionText(source);
   const tokens = tokenize(text);
-  if (tokens.some((token, index) => looksInside(token, tokens[index - 1], tokens[index + 1]))) return [];
+  if (tokens.some((_, index) => looksInside(tokens, index))) return [];
   return readExpression(text, tokens).reads ?? [];
 }
 
 const elementFunctions = new Set(["FILTER", "EXTRACT", "SELECT_MAX", "SELECT_MIN", "GROUP_BY", "function"]);
 
 /** Are there names behind this token that are read inside an element, or in a text? */
-function looksInside({ kind, text }: Token, before: Token | undefined, after: Token | undefined): boolean {
+function looksInside(tokens: readonly Token[], index: number): boolean {
+  const { kind, text } = tokens[index] as Token;
+  const [before, after] = [tokens[index - 1], tokens[index + 1]];
   if (kind === "template" || kind === "string") return text.includes("{{");
   if (kind === "word") return after?.text === "(" && elementFunctions.has(text);
   if (["^", "@", "#"].includes(text)) return true;
   if (text === "(") return before?.text === ".";
   if (text !== "[" && text !== "{") return false;
-  return before?.text === "." || (endsOperand(before) && !/^(and|or|in)$/i.test(before?.text ?? ""));
+  const isPosition = text === "[" && after?.kind === "number" && tokens[index + 2]?.text === "]";
+  const followsValue = before?.text === "." || (endsOperand(before) && !/^(and|or|in)$/i.test(before?.text ?? ""));
+  return followsValue && !isPosition;
 }
