@@ -1,17 +1,13 @@
 import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { before, describe, it } from "node:test";
-import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
 import model from "../../modules/model/index.ts";
 import { startEmbeddingServer } from "../harness/embedding-server.ts";
+import { failsWith } from "../harness/fails-with.ts";
 import { protocols, setModelKeys } from "../harness/model-server.ts";
 import { startModule } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
 
-const failsWith =
-  (code: ErrorCode, reason = /./) =>
-  (error: unknown) =>
-    error instanceof CodedError && error.code === code && reason.test(error.message);
 const lengths = (text: string) => [text.length, 1, -0.5];
 
 /** A module with one model, at a server that embeds. */

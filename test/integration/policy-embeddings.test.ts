@@ -1,21 +1,16 @@
 import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { describe, it } from "node:test";
-import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
 import model from "../../modules/model/index.ts";
 import { seededRandom } from "../../modules/policy/chance.ts";
 import { createPolicyModule } from "../../modules/policy/index.ts";
 import { startTestDaemon } from "../harness/daemon.ts";
 import { type EmbeddingServer, meaningBy, startEmbeddingServer } from "../harness/embedding-server.ts";
+import { failsWith } from "../harness/fails-with.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
 import { protocols } from "../harness/model-server.ts";
 import { startModule, type TestModule, type TestOptions } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
-
-const failsWith =
-  (code: ErrorCode, reason = /./) =>
-  (error: unknown) =>
-    error instanceof CodedError && error.code === code && reason.test(error.message);
 
 const slot = "helper";
 const candidates = [{ id: "mechanic" }, { id: "baker" }];

@@ -1,26 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
-import type { StateStore } from "../../daemon/module.ts";
 import { defaultSpec } from "../../modules/policy/features/spec.ts";
-import { createPolicyModule } from "../../modules/policy/index.ts";
-import { newSlot, type SlotState } from "../../modules/policy/serving/slot-state.ts";
+import { newSlot } from "../../modules/policy/serving/slot-state.ts";
 import { startTestDaemon } from "../harness/daemon.ts";
+import { failsWith } from "../harness/fails-with.ts";
+import { candidates, listed, play, type StartedPolicy, slot, startPolicy, stateWith, told } from "../harness/lamp-slot.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
-import { createObjectStore, createStateStore, startModule, type TestModule, type TestOptions } from "../harness/module-context.ts";
+import { createObjectStore, createStateStore } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
 
-const failsWith =
-  (code: ErrorCode, reason = /./) =>
-  (error: unknown) =>
-    error instanceof CodedError && error.code === code && reason.test(error.message);
-const start = (options: TestOptions = {}) => startModule(createPolicyModule(), options);
-type Started = TestModule<AsyncDisposable>;
-
-const slot = "lamp";
-const candidates = [{ id: "red" }, { id: "green" }, { id: "blue" }];
-const contexts = ["day", "night", "dusk"];
-const best: Record<string, string> = { day: "red", night: "green", dusk: "blue" };
 const small = { context: 64, candidate: 16, waves: 16, products: 32 };
 
 interface Checkpoint {
@@ -37,33 +25,17 @@ interface Listed {
   readonly checkpoints: readonly Checkpoint[];
 }
 
-async function play(policy: Started, rounds: number): Promise<void> {
-  for (let round = 0; round < rounds; round++) {
-    const time = contexts[round % 3] ?? "";
-    const { decision_id, choice } = await policy.call("policy:select", { slot, context: { time, step: round % 7 }, candidates });
-    await policy.call("policy:outcome", { decision_id, reward: choice === best[time] ? 1 : 0 });
-  }
-}
-
-const configure = (policy: Started, features: object) => policy.call<Listed>("policy:configure", { slot, features });
-const listed = async (policy: Started) => (await policy.call<{ slots: Listed[] }>("policy:list", { slot })).slots[0] as Listed;
-const told = (policy: Started, event: string) => policy.log.ofType(event).map(({ data }) => data as Record<string, unknown>);
-const loggedSpec = async (policy: Started) => {
+const withStep = (round: number) => ({ step: round % 7 });
+const configure = (policy: StartedPolicy, features: object) => policy.call<Listed>("policy:configure", { slot, features });
+const loggedSpec = async (policy: StartedPolicy) => {
   await policy.call("policy:select", { slot, candidates });
   return told(policy, "policy:selected").at(-1)?.feature_spec;
 };
 
-/** A state store in which the slot is as it might have become. */
-async function stateWith(changes: Partial<SlotState>): Promise<StateStore> {
-  const store = createStateStore();
-  await store.put(`slot.${Buffer.from(slot).toString("base64url")}`, { slot, state: { ...newSlot("thompson", []), ...changes } });
-  return store;
-}
-
 describe("the features of a slot", () => {
   it("are the usual ones until it chooses others, and say their version wherever they count", async () => {
-    await using policy = await start({ settings: { learn: [] } });
-    assert.deepEqual([(await listed(policy)).features, await loggedSpec(policy)], [defaultSpec, "1"]);
+    await using policy = await startPolicy({ settings: { learn: [] } });
+    assert.deepEqual([(await listed<Listed>(policy)).features, await loggedSpec(policy)], [defaultSpec, "1"]);
     const { features } = await configure(policy, small);
     assert.equal(features.context, 64);
     assert.notEqual(features.version, "1");
@@ -79,10 +51,10 @@ describe("the features of a slot", () => {
     const [log, state] = [new MemoryEventLog(), createStateStore()];
     let version: string;
     {
-      await using policy = await start({ log, state });
+      await using policy = await startPolicy({ log, state });
       ({ version } = (await configure(policy, small)).features);
     }
-    await using policy = await start({ log, state, settings: { features: { context: 128 } } });
+    await using policy = await startPolicy({ log, state, settings: { features: { context: 128 } } });
     assert.equal(await loggedSpec(policy), version);
     const other = await policy.call<{ slots: Listed[] }>("policy:list", { slot: "another" });
     assert.equal(other.slots[0]?.features.context, 128);
@@ -92,12 +64,12 @@ describe("the features of a slot", () => {
     const { features: _, ...old } = newSlot("thompson", []);
     const state = createStateStore();
     await state.put(`slot.${Buffer.from(slot).toString("base64url")}`, { slot, state: old });
-    await using policy = await start({ state });
-    assert.deepEqual((await listed(policy)).features, defaultSpec);
+    await using policy = await startPolicy({ state });
+    assert.deepEqual((await listed<Listed>(policy)).features, defaultSpec);
   });
 
   it("are refused when they are none, and while the slot is frozen", async () => {
-    await using policy = await start();
+    await using policy = await startPolicy();
     for (const wrong of [{ context: 100 }, { context: 1e6 }, { text: { embedding: "" } }, { size: 1 }]) {
       await assert.rejects(configure(policy, wrong), failsWith("REQUEST_INVALID"));
     }
@@ -109,15 +81,15 @@ describe("the features of a slot", () => {
   it("change what is known to what it would be had they always been so", async () => {
     const log = new MemoryEventLog();
     const ask = { slot, context: { time: "day", step: 2 }, candidates, policy: "linucb" };
-    const opinion = async (policy: Started) => {
+    const opinion = async (policy: StartedPolicy) => {
       const { scores, version } = await policy.call("policy:select", ask);
       return { scores, version };
     };
     let usual: unknown;
     let changed: unknown;
     {
-      await using policy = await start({ log });
-      await play(policy, 120);
+      await using policy = await startPolicy({ log });
+      await play(policy, 120, withStep);
       usual = await opinion(policy);
       await configure(policy, small);
       changed = await opinion(policy);
@@ -125,9 +97,9 @@ describe("the features of a slot", () => {
       await configure(policy, {});
       assert.deepEqual(await opinion(policy), usual, "and back");
     }
-    await using always = await start({ log, settings: { features: small } });
+    await using always = await startPolicy({ log, settings: { features: small } });
     assert.deepEqual(await opinion(always), changed);
-    await play(always, 30);
+    await play(always, 30, withStep);
     assert.ok((await always.call("policy:stats", { slot })).slots[0].outcomes === 150);
   });
 });
@@ -136,12 +108,16 @@ describe("what was trained for other features", () => {
   it("is refused by the gate, and trained again at once, to the same bits as if they had always been so", async () => {
     const log = new MemoryEventLog();
     const settings = { baseline: "uniform", learn: ["kto"] };
-    const trained = (policy: Started, version: string) =>
-      until(async () => (await listed(policy)).checkpoints.find(({ feature_spec }) => feature_spec === version), "the checkpoint", 120_000);
+    const trained = (policy: StartedPolicy, version: string) =>
+      until(
+        async () => (await listed<Listed>(policy)).checkpoints.find(({ feature_spec }) => feature_spec === version),
+        "the checkpoint",
+        120_000,
+      );
     let again: Checkpoint;
     {
-      await using policy = await start({ log, settings });
-      await play(policy, 500);
+      await using policy = await startPolicy({ log, settings });
+      await play(policy, 500, withStep);
       const { sha256: checkpoint } = await trained(policy, "1");
       const { features } = await configure(policy, small);
       for (const command of ["policy:evaluate", "policy:promote"]) {
@@ -159,7 +135,7 @@ describe("what was trained for other features", () => {
         ["1", features.version],
       );
     }
-    await using always = await start({ log, settings: { ...settings, features: small } });
+    await using always = await startPolicy({ log, settings: { ...settings, features: small } });
     assert.equal((await trained(always, again.feature_spec)).sha256, again.sha256);
   });
 
@@ -171,9 +147,9 @@ describe("what was trained for other features", () => {
       contender: { deployment: { policy: "linucb" }, role: "guard", share: 0.05, since: 0, comparison: 0 },
       refused: ["thompson", "kto@bbbbbbbbbbbb"],
     });
-    await using policy = await start({ state });
+    await using policy = await startPolicy({ state });
     await configure(policy, small);
-    const { serving, before, contender, refused } = await listed(policy);
+    const { serving, before, contender, refused } = await listed<Listed>(policy);
     assert.deepEqual(
       { serving, before, contender, refused },
       { serving: "linucb", before: ["best_so_far"], contender: undefined, refused: ["kto@bbbbbbbbbbbb"] },
@@ -186,13 +162,13 @@ describe("what was trained for other features", () => {
     const objects = createObjectStore();
     let sha256: string;
     {
-      await using policy = await start({ objects });
-      await play(policy, 30);
+      await using policy = await startPolicy({ objects });
+      await play(policy, 30, withStep);
       ({ sha256 } = await policy.call<Checkpoint>("policy:train", { slot, policy: "kto" }));
     }
     const other = { ...defaultSpec, version: "0123456789ab" };
     const state = await stateWith({ serving: { policy: "kto", checkpoint: sha256 }, before: [{ policy: "best_so_far" }], features: other });
-    await using policy = await start({ objects, state });
+    await using policy = await startPolicy({ objects, state });
     assert.equal((await policy.call("policy:select", { slot, candidates })).policy, "best_so_far");
     assert.match(String(told(policy, "policy:rolled_back")[0]?.reason), /of the feature spec 1/);
   });

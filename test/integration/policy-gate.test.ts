@@ -1,23 +1,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
-import type { ObjectStore, StateStore } from "../../daemon/module.ts";
-import { createPolicyModule } from "../../modules/policy/index.ts";
-import { type Deployment, newSlot, type SlotState } from "../../modules/policy/serving/slot-state.ts";
+import { CodedError } from "../../daemon/errors.ts";
+import type { ObjectStore } from "../../daemon/module.ts";
+import { type Deployment, newSlot } from "../../modules/policy/serving/slot-state.ts";
+import { failsWith } from "../harness/fails-with.ts";
 import { temporaryFolder } from "../harness/git.ts";
+import { best, candidates, listed, play, slot, startPolicy, stateWith, times, told } from "../harness/lamp-slot.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
-import { createObjectStore, createStateStore, startModule, type TestModule, type TestOptions } from "../harness/module-context.ts";
+import { createObjectStore, createStateStore } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
-
-const failsWith = (code: ErrorCode) => (error: unknown) => error instanceof CodedError && error.code === code;
-const start = (options: TestOptions = {}) => startModule(createPolicyModule(), options);
-type Started = TestModule<AsyncDisposable>;
-
-const slot = "lamp";
-const candidates = [{ id: "red" }, { id: "green" }, { id: "blue" }];
-const contexts = ["day", "night", "dusk"];
-const best: Record<string, string> = { day: "red", night: "green", dusk: "blue" };
 
 interface Listed {
   readonly serving: string;
@@ -27,34 +19,15 @@ interface Listed {
   readonly checkpoints: readonly { readonly sha256: string; readonly outcomes: number; readonly report: Record<string, number> }[];
 }
 
-async function play(policy: Started, rounds: number): Promise<void> {
-  for (let round = 0; round < rounds; round++) {
-    const time = contexts[round % 3] ?? "";
-    const { decision_id, choice } = await policy.call("policy:select", { slot, context: { time }, candidates });
-    await policy.call("policy:outcome", { decision_id, reward: choice === best[time] ? 1 : 0 });
-  }
-}
-
-const listed = async (policy: Started): Promise<Listed> =>
-  (await policy.call<{ slots: Listed[] }>("policy:list", { slot })).slots[0] as Listed;
-const told = (policy: Started, event: string) => policy.log.ofType(event).map(({ data }) => data as Record<string, unknown>);
-
-/** A state store in which the slot is as it might have become. */
-async function stateWith(changes: Partial<SlotState>): Promise<StateStore> {
-  const store = createStateStore();
-  await store.put(`slot.${Buffer.from(slot).toString("base64url")}`, { slot, state: { ...newSlot("thompson", []), ...changes } });
-  return store;
-}
-
 describe("a trained policy", () => {
   it("is trained beside the daemon, kept as a checkpoint, judged on later outcomes and tried; the same log gives the same bits", async () => {
     const log = new MemoryEventLog();
     let trained: unknown[];
     {
-      await using policy = await start({ log, settings: { baseline: "uniform", learn: ["kto"] } });
+      await using policy = await startPolicy({ log, settings: { baseline: "uniform", learn: ["kto"] } });
       await play(policy, 1_000);
       await until(() => told(policy, "policy:promoted").length > 0, "the trial", 120_000);
-      const { checkpoints, contender, serving } = await listed(policy);
+      const { checkpoints, contender, serving } = await listed<Listed>(policy);
       assert.deepEqual(
         checkpoints.map(({ outcomes }) => outcomes),
         [800, 400],
@@ -69,13 +42,13 @@ describe("a trained policy", () => {
       );
       trained = checkpoints.map(({ sha256 }) => sha256);
     }
-    await using again = await start({ log, settings: { baseline: "uniform", learn: ["kto"] } });
-    const hashes = async () => (await listed(again)).checkpoints.map(({ sha256 }) => sha256);
+    await using again = await startPolicy({ log, settings: { baseline: "uniform", learn: ["kto"] } });
+    const hashes = async () => (await listed<Listed>(again)).checkpoints.map(({ sha256 }) => sha256);
     assert.deepEqual(await until(async () => ((await hashes()).length === 2 ? hashes() : undefined), "the training", 120_000), trained);
   });
 
   it("is refused by name until it serves; without a checkpoint it is told how many outcomes there are of those needed", async () => {
-    await using policy = await start();
+    await using policy = await startPolicy();
     await assert.rejects(policy.call("policy:select", { slot, candidates, policy: "kto" }), failsWith("POLICY_NOT_SERVING"));
     await play(policy, 3);
     for (const command of ["policy:promote", "policy:evaluate"]) {
@@ -99,7 +72,7 @@ describe("a trained policy", () => {
 
 describe("a promotion", () => {
   it("needs 500 outcomes and evidence, goes through a trial, and ends in one command", async () => {
-    await using policy = await start({ settings: { baseline: "uniform", learn: [] } });
+    await using policy = await startPolicy({ settings: { baseline: "uniform", learn: [] } });
     const promote = () => policy.call<Listed>("policy:promote", { slot, policy: "linucb" });
     const refused = (reason: RegExp) => (error: unknown) => failsWith("PROMOTION_REFUSED")(error) && reason.test(String(error));
     await play(policy, 600);
@@ -112,8 +85,8 @@ describe("a promotion", () => {
     await assert.rejects(promote, refused(/not enough data/));
 
     await play(policy, 3_000);
-    await until(async () => (await listed(policy)).serving === "linucb", "the promotion");
-    const promoted = await listed(policy);
+    await until(async () => (await listed<Listed>(policy)).serving === "linucb", "the promotion");
+    const promoted = await listed<Listed>(policy);
     assert.deepEqual([promoted.before, promoted.contender?.policy, promoted.contender?.role], [["uniform"], "uniform", "guard"]);
     assert.deepEqual(
       told(policy, "policy:promoted").map(({ stage, over, automatic }) => [stage, over, automatic]),
@@ -130,17 +103,17 @@ describe("a promotion", () => {
   });
 
   it("is refused to what is not better", async () => {
-    await using policy = await start({ settings: { baseline: "best_so_far", learn: [] } });
+    await using policy = await startPolicy({ settings: { baseline: "best_so_far", learn: [] } });
     await play(policy, 1_200);
     await assert.rejects(policy.call("policy:promote", { slot, policy: "uniform" }), failsWith("PROMOTION_REFUSED"));
-    assert.equal((await listed(policy)).serving, "best_so_far");
+    assert.equal((await listed<Listed>(policy)).serving, "best_so_far");
   });
 
   it("is not to be had by outcomes that are forged, repeated, flipped or extreme", async () => {
-    await using policy = await start({ settings: { baseline: "best_so_far", learn: [] } });
+    await using policy = await startPolicy({ settings: { baseline: "best_so_far", learn: [] } });
     const as = (id: string) => ({ caller: { kind: "agent", id } as const });
     for (let round = 0; round < 1_200; round++) {
-      const time = contexts[round % 3] ?? "";
+      const time = times[round % 3] as string;
       const asker = as(round % 20 === 0 ? "liar" : "honest");
       const { decision_id, choice } = await policy.call("policy:select", { slot, context: { time }, candidates }, asker);
       const reward = choice === best[time] ? 1 : 0;
@@ -154,11 +127,11 @@ describe("a promotion", () => {
     assert.equal(recorded.length, 1_200);
     assert.ok(recorded.every((reward) => Math.abs(reward) <= 1));
     await assert.rejects(policy.call("policy:promote", { slot, policy: "uniform" }), failsWith("PROMOTION_REFUSED"));
-    assert.equal((await listed(policy)).serving, "best_so_far");
+    assert.equal((await listed<Listed>(policy)).serving, "best_so_far");
   });
 
   it("comes by itself to what is followed in the shadow, and not while the slot is frozen", async () => {
-    await using policy = await start({ settings: { baseline: "uniform", learn: ["linucb"] } });
+    await using policy = await startPolicy({ settings: { baseline: "uniform", learn: ["linucb"] } });
     await policy.call("policy:freeze", { slot });
     await play(policy, 1_100);
     await assert.rejects(policy.call("policy:promote", { slot, policy: "linucb" }), failsWith("SLOT_FROZEN"));
@@ -175,11 +148,11 @@ describe("a promotion", () => {
     it(`is taken back by itself when the comparison turns: ${role}`, async () => {
       const beside = { deployment: { policy: contender }, role, share: 0.05, since: 0, comparison: 0 };
       const before = role === "guard" ? [beside.deployment] : [];
-      await using policy = await start({ state: await stateWith({ serving: { policy: serving }, contender: beside, before }) });
+      await using policy = await startPolicy({ state: await stateWith({ serving: { policy: serving }, contender: beside, before }) });
       for (let round = 0; round < 60 && told(policy, "policy:rolled_back").length === 0; round++) await play(policy, 100);
       const [rolledBack] = told(policy, "policy:rolled_back");
       assert.deepEqual([rolledBack?.from, rolledBack?.to, rolledBack?.automatic], ["uniform", "best_so_far", true]);
-      const { serving: serves, contender: left, refused } = await listed(policy);
+      const { serving: serves, contender: left, refused } = await listed<Listed>(policy);
       assert.deepEqual([serves, left, refused], ["best_so_far", undefined, ["uniform"]]);
     });
   }
@@ -187,7 +160,7 @@ describe("a promotion", () => {
 
 describe("a live comparison", () => {
   it("is not made of a candidate with itself", async () => {
-    await using policy = await start();
+    await using policy = await startPolicy();
     const compared = policy.call("policy:compare", { slot, left: "red", right: "red", least_odds: 0.1 });
     await assert.rejects(compared, /the same candidate/);
   });
@@ -198,7 +171,7 @@ describe("a live comparison", () => {
     const contender = { deployment: { policy: "linucb" }, role: "guard", share: 0.05, since: 0, comparison: 3 } as const;
     const state = await stateWith({ serving: { policy: "uniform" }, contender, comparisons: 3, before: [contender.deployment] });
     const known = async (database: string, rounds: number) => {
-      await using policy = await start({ log, state, database: join(folder, database) });
+      await using policy = await startPolicy({ log, state, database: join(folder, database) });
       await play(policy, rounds);
       const [{ live }] = (await policy.call<{ slots: [{ live: Record<string, { outcomes: number }> }] }>("policy:list", { slot })).slots;
       return { live, compared: await policy.call("policy:compare", { slot, left: "red", right: "blue", least_odds: 0.001 }) };
@@ -216,7 +189,7 @@ describe("a live comparison", () => {
     const contender = { deployment: { policy: "linucb" }, role: "guard", share: 0.05, since: 0 };
     const state = { ...earlier, contender, before: [contender.deployment], judged: ["kto@0123456789ab"] };
     await store.put(`slot.${Buffer.from(slot).toString("base64url")}`, { slot, state });
-    await using policy = await start({ state: store });
+    await using policy = await startPolicy({ state: store });
     await play(policy, 30);
     const [{ live }] = (await policy.call<{ slots: [{ live: Record<string, { outcomes: number }> }] }>("policy:list", { slot })).slots;
     assert.equal((live.contender?.outcomes ?? 0) + (live.serving?.outcomes ?? 0), 30);
@@ -224,7 +197,7 @@ describe("a live comparison", () => {
 
   it("begins anew when rewards are defined anew", async () => {
     const contender = { deployment: { policy: "linucb" }, role: "guard", share: 0.05, since: 0, comparison: 0 } as const;
-    await using policy = await start({ state: await stateWith({ contender, before: [contender.deployment] }) });
+    await using policy = await startPolicy({ state: await stateWith({ contender, before: [contender.deployment] }) });
     await play(policy, 50);
     const counted = async () => {
       const [{ live }] = (await policy.call<{ slots: [{ live: Record<string, { outcomes: number }> }] }>("policy:list", { slot })).slots;
@@ -244,12 +217,12 @@ describe("a checkpoint that cannot be used", () => {
   const damaged = async (serving: (objects: ObjectStore) => Promise<Deployment>) => {
     const objects = createObjectStore();
     const state = await stateWith({ serving: await serving(objects), before: [{ policy: "best_so_far" }] });
-    await using policy = await start({ objects, state });
+    await using policy = await startPolicy({ objects, state });
     const { policy: answered } = await policy.call("policy:select", { slot, candidates });
     assert.equal(answered, "best_so_far");
     const [told] = policy.log.ofType("policy:rolled_back").map(({ data }) => data as Record<string, unknown>);
     assert.deepEqual([told?.to, told?.automatic], ["best_so_far", true]);
-    assert.equal((await listed(policy)).serving, "best_so_far");
+    assert.equal((await listed<Listed>(policy)).serving, "best_so_far");
   };
 
   it("is given up for the policy before it when it is missing", () => damaged(async () => ({ policy: "kto", checkpoint: "0".repeat(64) })));
@@ -261,7 +234,7 @@ describe("a change of what serves", () => {
   it("is told again at the next start when its event could not be stored", async () => {
     const [log, state] = [new MemoryEventLog(), createStateStore()];
     {
-      await using policy = await start({ log, state });
+      await using policy = await startPolicy({ log, state });
       const append = log.append.bind(log);
       log.append = () => {
         throw new CodedError("EVENT_LOG_UNAVAILABLE", "full");
@@ -271,7 +244,7 @@ describe("a change of what serves", () => {
       assert.deepEqual(told(policy, "policy:frozen"), []);
     }
     for (let starts = 0; starts < 2; starts++) {
-      await using policy = await start({ log, state });
+      await using policy = await startPolicy({ log, state });
       await until(() => told(policy, "policy:frozen").length > 0, "the event");
       await policy.call("policy:select", { slot, candidates });
       assert.equal(told(policy, "policy:frozen").length, 1);

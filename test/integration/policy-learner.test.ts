@@ -1,32 +1,12 @@
 /** What is trained, from what, and when it is not. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
 import { defaultSpec } from "../../modules/policy/features/spec.ts";
-import { createPolicyModule } from "../../modules/policy/index.ts";
 import { experienceOf } from "../../modules/policy/learner/experience.ts";
+import { failsWith } from "../harness/fails-with.ts";
+import { best, candidates, play, slot, startPolicy, times } from "../harness/lamp-slot.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
-import { startModule, type TestModule } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
-
-const failsWith = (code: ErrorCode, message: RegExp) => (error: unknown) =>
-  error instanceof CodedError && error.code === code && message.test(error.message);
-
-const slot = "lamp";
-const candidates = [{ id: "red" }, { id: "green" }, { id: "blue" }];
-const contexts = ["day", "night", "dusk"];
-const best: Record<string, string> = { day: "red", night: "green", dusk: "blue" };
-
-async function play(policy: TestModule<AsyncDisposable>, rounds: number): Promise<string[]> {
-  const chosenBy: string[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const time = contexts[round % 3] ?? "";
-    const { decision_id, choice, policy: name } = await policy.call("policy:select", { slot, context: { time }, candidates });
-    await policy.call("policy:outcome", { decision_id, reward: choice === best[time] ? 1 : 0 });
-    chosenBy.push(name);
-  }
-  return chosenBy;
-}
 
 /** The events of so many selections with their outcomes, as if they had been made one after another. */
 function logOf(count: number): MemoryEventLog {
@@ -36,7 +16,7 @@ function logOf(count: number): MemoryEventLog {
     log.append({ id, type, time: new Date(index).toISOString(), source: "policy", data, correlation: id, hops: 0 });
   };
   for (let index = 0; index < count; index++) {
-    const [time = "", { id = "" } = {}] = [contexts[index % 3], candidates[Math.floor(index / 3) % 3]];
+    const [time = "", { id = "" } = {}] = [times[index % 3], candidates[Math.floor(index / 3) % 3]];
     const decision_id = `d${index}`;
     const odds = { probability: 1 / 3, scores: {}, reason: "", policy: "uniform", version: "1", deployment: "uniform", assigned: 1 };
     const request = { request: `r${index}`, slot, context: { time }, candidates, feature_spec: "1", by: "client:test" };
@@ -48,7 +28,7 @@ function logOf(count: number): MemoryEventLog {
 
 describe("a training", () => {
   it("makes a transformer of the shape that the slot has, which serves what it is tried for", async () => {
-    await using policy = await startModule(createPolicyModule(), { settings: { baseline: "uniform", learn: [] } });
+    await using policy = await startPolicy({ settings: { baseline: "uniform", learn: [] } });
     const network = { kind: "transformer", width: 16, heads: 2, layers: 1 };
     const configured = await policy.call("policy:configure", { slot, network });
     assert.deepEqual(configured.network, network);
@@ -64,19 +44,19 @@ describe("a training", () => {
   });
 
   it("is of no network that could not serve", async () => {
-    await using policy = await startModule(createPolicyModule());
+    await using policy = await startPolicy();
     for (const [shape, reason] of [
       [{ width: 64, heads: 5 }, /the heads have to divide the width/],
       [{ width: 256, heads: 8, layers: 6 }, /too large to serve/],
     ] as const) {
       const network = { kind: "transformer", ...shape };
       await assert.rejects(policy.call("policy:configure", { slot, network }), failsWith("REQUEST_INVALID", reason));
-      await assert.rejects(startModule(createPolicyModule(), { settings: { network } }), reason);
+      await assert.rejects(startPolicy({ settings: { network } }), reason);
     }
   });
 
   it("learns from the latest outcomes, and holds the last fifth of them out, after 60 000 as well", async () => {
-    await using policy = await startModule(createPolicyModule(), { log: logOf(60_000), settings: { learn: [] } });
+    await using policy = await startPolicy({ log: logOf(60_000), settings: { learn: [] } });
     const { outcomes, report } = await policy.call("policy:train", { slot, policy: "kto" });
     assert.ok(outcomes >= 57_500 && outcomes <= 58_000, `up to ${outcomes}`);
     assert.ok(report.desirable >= 2_500 && report.desirable + report.undesirable >= 8_000, JSON.stringify(report));
@@ -84,7 +64,7 @@ describe("a training", () => {
   });
 
   it("is told of each outcome whether it was better or worse than usual, as it was noted when the outcome came", async () => {
-    await using policy = await startModule(createPolicyModule(), { settings: { learn: [] } });
+    await using policy = await startPolicy({ settings: { learn: [] } });
     for (const outcome of [{ reward: 0.5 }, { reward: 0.5, success: false }, { reward: 1 }, { reward: 0, success: true }]) {
       const { decision_id } = await policy.call("policy:select", { slot, candidates });
       await policy.call("policy:outcome", { decision_id, ...outcome });
@@ -101,7 +81,7 @@ describe("a training", () => {
   });
 
   it("makes no checkpoint where there is nothing to learn, and says what is missing", async () => {
-    await using policy = await startModule(createPolicyModule(), { settings: { learn: [] } });
+    await using policy = await startPolicy({ settings: { learn: [] } });
     const train = (name: string) => policy.call("policy:train", { slot, policy: name });
     await assert.rejects(train("kto"), failsWith("TRAINING_INSUFFICIENT", /of the 0 outcomes [^:]*: desirable 0, undesirable 0\.$/));
     await play(policy, 1);
@@ -111,7 +91,7 @@ describe("a training", () => {
   });
 
   it("is refused while the slot is frozen", async () => {
-    await using policy = await startModule(createPolicyModule(), { settings: { learn: [] } });
+    await using policy = await startPolicy({ settings: { learn: [] } });
     await play(policy, 40);
     await policy.call("policy:freeze", { slot });
     await assert.rejects(policy.call("policy:train", { slot, policy: "kto" }), failsWith("SLOT_FROZEN", /nothing is trained/));

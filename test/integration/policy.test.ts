@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
+import { CodedError } from "../../daemon/errors.ts";
 import { createPolicyModule, type PolicyModuleOptions } from "../../modules/policy/index.ts";
+import { failsWith } from "../harness/fails-with.ts";
 import { temporaryFolder } from "../harness/git.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
 import { createStateStore, startModule, type TestOptions } from "../harness/module-context.ts";
 import { until } from "../harness/until.ts";
 
-const failsWith = (code: ErrorCode) => (error: unknown) => error instanceof CodedError && error.code === code;
 const start = (options: TestOptions = {}, policy: PolicyModuleOptions = {}) => startModule(createPolicyModule(policy), options);
 
 /** A repeatable source of numbers in [0, 1). */

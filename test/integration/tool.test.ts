@@ -6,17 +6,12 @@ import { after, before, describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
 import { brotliCompressSync, constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { z } from "zod";
-import { CodedError, type ErrorCode } from "../../daemon/errors.ts";
 import { callTool } from "../../modules/tool/call.ts";
 import toolModule from "../../modules/tool/index.ts";
 import { loadLibrary } from "../../modules/tool/library.ts";
 import { defineTool } from "../../modules/tool/tool.ts";
+import { failsWith } from "../harness/fails-with.ts";
 import { startModule, type TestModule } from "../harness/module-context.ts";
-
-const failsWith =
-  (code: ErrorCode, pattern = /./) =>
-  (error: unknown) =>
-    error instanceof CodedError && error.code === code && pattern.test(error.message);
 
 let folder: string;
 let started: TestModule<AsyncDisposable>;
