@@ -172,7 +172,7 @@ describe("a learned workflow", () => {
 
   it("lets the policy choose among the ready steps in a slot of its own, and tells it what is done and what is the case", async () => {
     const steps = [
-      { id: "a", tool: "ta", features: { price: 2, tags: ["x"] } },
+      { id: "a", tool: "ta", features: { price: 2, tags: ["= is data here"] } },
       { id: "b", tool: "tb", depends_on: ["a"] },
       { id: "c", tool: "tc", when: "b.more" },
       { id: "d", tool: "td", when: "size > 10" },
@@ -183,7 +183,7 @@ describe("a learned workflow", () => {
     assert.deepEqual(
       choices.map(({ candidates }) => candidates),
       [
-        [{ id: "a", features: { tool: "ta", price: 2, tags: ["x"] } }],
+        [{ id: "a", features: { tool: "ta", price: 2, tags: ["= is data here"] } }],
         [{ id: "b", features: { tool: "tb" } }],
         [{ id: "c", features: { tool: "tc" } }],
       ],
@@ -235,6 +235,57 @@ describe("a learned workflow", () => {
     assert.deepEqual(rounded(outcomes), [-0.2, -0.1]);
     assert.ok(error instanceof CodedError);
     assert.deepEqual([error.code, error.message, error.details], ["TOOL_FAILED", "out of paper", { tray: 2 }]);
+  });
+
+  it("offers of any acyclic steps those that are ready, does each once, and each choice is worth the way from there on", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 6 }).chain((count) =>
+          fc.record({
+            count: fc.constant(count),
+            edges: fc.array(fc.tuple(fc.nat(count - 1), fc.nat(count - 1)), { maxLength: 8 }),
+            wishes: fc.shuffledSubarray(
+              Array.from({ length: count }, (_, index) => `s${index}`),
+              { minLength: count },
+            ),
+          }),
+        ),
+        async ({ count, edges, wishes }) => {
+          const steps = Array.from({ length: count }, (_, step) => ({
+            id: `s${step}`,
+            tool: `s${step}`,
+            depends_on: edges.filter(([from, to]) => from === step && to < from).map(([, to]) => `s${to}`),
+          }));
+          const { tools, choices, outcomes } = await play({ strategy: "learned", steps }, {}, wishes);
+          for (const [turn, { candidates }] of choices.entries()) {
+            const done = tools.slice(0, turn);
+            const ready = steps.filter(({ id, depends_on }) => !done.includes(id) && depends_on.every((other) => done.includes(other)));
+            assert.deepEqual(
+              candidates.map((one) => (one as { id: string }).id),
+              ready.map(({ id }) => id),
+            );
+            assert.equal(
+              tools[turn],
+              wishes.find((wish) => ready.some(({ id }) => id === wish)),
+            );
+          }
+          assert.equal(tools.length, count);
+          assert.deepEqual(
+            rounded(outcomes),
+            tools.map((_, turn) => Math.round((1 - 0.05 * (count - turn)) * 1000) / 1000),
+          );
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it("leaves its choices without an outcome where the run is ended by a limit", async () => {
+    const { text } = patternWith(learned);
+    const answer: Answer = ({ kind }, step) => (kind === "choose" ? { choice: "a", probability: 1, decision_id: step } : { result: {} });
+    const { error, events } = await playText(text, { answer, limits: { steps: 2 } });
+    assert.ok(error instanceof CodedError && error.code === "RUN_LIMIT_EXCEEDED");
+    assert.deepEqual(events, ["choose", "run"]);
   });
 
   it("needs the capabilities of its statements, and is the same text each time", () => {

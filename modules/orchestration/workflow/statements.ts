@@ -1,7 +1,7 @@
 /** A workflow as text of the pattern language, so that whatever reads or plays a pattern reads and plays a workflow. Pure. */
 import type { Dependencies } from "./order.ts";
 import type { Step, Workflow } from "./schema.ts";
-import { expressionText, literal, valueText } from "./values.ts";
+import { dataText, expressionText, literal, valueText } from "./values.ts";
 
 export interface Sorted {
   readonly name: string;
@@ -38,7 +38,7 @@ function sequential({ workflow: { until }, steps, dependencies }: Sorted): strin
   return [
     "## Workflow: one step after the other",
     ...(unsure.size > 0 || until !== undefined ? unset(steps) : []),
-    ...(Object.keys(state).length > 0 ? [`STATE workflow = ${valueText(state)}`] : []),
+    ...(Object.keys(state).length > 0 ? [`STATE workflow = ${dataText(state)}`] : []),
     ...goal,
     ...steps.flatMap(play),
   ];
@@ -48,7 +48,7 @@ function sequential({ workflow: { until }, steps, dependencies }: Sorted): strin
 function learned({ name, workflow: { until, context, cost, most }, steps, dependencies }: Sorted): string[] {
   const candidate = (step: Step): string => {
     const conditions = [`NOT ${doneOf(step.id)}`, ...(dependencies.get(step.id) ?? []).map(doneOf), ...conditionOf(step)];
-    return `${conditions.join(" AND ")} ? ${valueText({ id: step.id, features: { tool: step.tool, ...step.features } })},`;
+    return `${conditions.join(" AND ")} ? ${dataText({ id: step.id, features: { tool: step.tool, ...step.features } })},`;
   };
   const known = [...steps.map(({ id }) => `done_${id}: ${doneOf(id)}`), ...(Object.keys(context).length > 0 ? [inside(context)] : [])];
   const goal = until === undefined ? `(COUNT(workflow.choices) = ${steps.length})` : reached(until);
@@ -56,7 +56,7 @@ function learned({ name, workflow: { until, context, cost, most }, steps, depend
   return [
     "## Workflow: at each turn the policy chooses one of the steps that are ready",
     ...unset(steps),
-    `STATE workflow = ${valueText({ done: flags(steps), choices: [], ready: [], goal: false, over: false })}`,
+    `STATE workflow = ${dataText({ done: flags(steps), choices: [], ready: [], goal: false, over: false })}`,
     "WHILE NOT workflow.over:",
     ...indented([
       `UPDATE workflow.goal = ${goal}`,

@@ -24,12 +24,20 @@ export function* expressionsIn(value: unknown, path: Path): Generator<PlacedExpr
 }
 
 /** What makes the language evaluate to this value. */
-export function valueText(value: unknown): string {
-  if (isExpression(value)) return expressionText(value.slice(1));
-  if (Array.isArray(value)) return `[${value.map(valueText).join(", ")}]`;
+export const valueText = (value: unknown): string =>
+  textOf(value, (text) => (isExpression(text) ? expressionText(text.slice(1)) : literal(text)));
+
+/** The same of what is data throughout. */
+export const dataText = (value: unknown): string => textOf(value, literal);
+
+function textOf(value: unknown, ofText: (text: string) => string): string {
+  if (typeof value === "string") return ofText(value);
+  if (Array.isArray(value)) return `[${value.map((item) => textOf(item, ofText)).join(", ")}]`;
   if (value === null || typeof value !== "object") return literal(value);
-  const entries = Object.entries(value).map(([key, item]) => `${/^[A-Za-z_]\w*$/.test(key) ? key : literal(key)}: ${valueText(item)}`);
-  return `{${entries.join(", ")}}`;
+  const keyOf = (key: string) => (/^[A-Za-z_]\w*$/.test(key) ? key : literal(key));
+  return `{${Object.entries(value)
+    .map(([key, item]) => `${keyOf(key)}: ${textOf(item, ofText)}`)
+    .join(", ")}}`;
 }
 
 /** In a text of the language {{…}} would be filled in. */
