@@ -89,9 +89,9 @@ describe("a learned workflow", () => {
 
   it("is played by an agent within its capabilities, and again for each INCLUDE in one run", async () => {
     const strategy = [
-      'FOREACH wanted IN ["md", "csv"]:',
+      'FOREACH wanted IN ["md", "csv", "csv"]:',
       `  INCLUDE "${pattern}" AS outcome`,
-      "  APPEND outcomes outcome.found",
+      "  APPEND outcomes outcome",
       "RETURN outcomes",
     ];
     const text = strategy.map((line) => `    ${line}`).join("\n");
@@ -100,8 +100,20 @@ describe("a learned workflow", () => {
     await daemon.ask("composition:create", { type: "orchestration", name: "both", content });
     const inputs = { ...places };
     const { run_id } = await daemon.ask<{ run_id: string }>("agent:spawn", { profile: "base_orchestrator", pattern: "both", inputs });
-    const { result, error } = await daemon.ask<{ result?: unknown; error?: unknown }>("orchestration:status", { run_id, wait: 60 });
-    assert.deepEqual(result, [[join(places.documents, "a.md")], [join(places.data, "c.csv")]], JSON.stringify(error));
+    const { result, error } = await daemon.ask<{ result?: Status["result"][]; error?: unknown }>("orchestration:status", {
+      run_id,
+      wait: 60,
+    });
+    const csv = [join(places.data, "c.csv")];
+    assert.deepEqual(
+      result?.map(({ found }) => found),
+      [[join(places.documents, "a.md")], csv, csv],
+      JSON.stringify(error),
+    );
+    assert.ok(
+      result.every(({ looked }) => looked.length > 0),
+      "each begins with nothing found",
+    );
     assert.equal((await rewardsOf(run_id)).length, await selectionsOf(run_id));
   });
 });

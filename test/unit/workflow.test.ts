@@ -280,6 +280,17 @@ describe("a learned workflow", () => {
     );
   });
 
+  it("fails so that a pattern which includes it can handle the error", async () => {
+    const { text } = patternWith(learned);
+    const answer: Answer = ({ kind }, step) => {
+      if (kind === "run") throw new CodedError("TOOL_FAILED", "out of paper");
+      return kind === "choose" ? { choice: "a", probability: 1, decision_id: step } : undefined;
+    };
+    const including = 'INCLUDE "flow"\nON ERROR:\n  RETURN error.code';
+    const { result } = await playText(including, { answer, patterns: { flow: text } });
+    assert.equal(result, "TOOL_FAILED");
+  });
+
   it("leaves its choices without an outcome where the run is ended by a limit", async () => {
     const { text } = patternWith(learned);
     const answer: Answer = ({ kind }, step) => (kind === "choose" ? { choice: "a", probability: 1, decision_id: step } : { result: {} });
@@ -314,8 +325,16 @@ describe("what a step waits for", () => {
     assert.equal((await order({}, { when: "early.y > 1 OR true" }))[0], "early");
   });
 
-  it("is not guessed where a name may be that of a field, nor where all variables are read", async () => {
-    for (const expression of ["FILTER(files, early > 1)", "files[early > 1]", "files.(early)", "x.early", "$$.early.y", "files^(early)"]) {
+  it("is not guessed where a name may be that of a field, where all variables are read, nor is it the step itself", async () => {
+    for (const expression of [
+      "FILTER(files, early > 1)",
+      "files[early > 1]",
+      "files.(early)",
+      "x.early",
+      "$$.early.y",
+      "files^(early)",
+      "late.y",
+    ]) {
       assert.deepEqual(await order({ x: `= ${expression}` }), ["late", "early"], expression);
     }
   });
