@@ -3,7 +3,7 @@ import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import type { Call, ModuleContext } from "../../daemon/module.ts";
 import { settleBy, type Tale } from "./derived-outcomes.ts";
-import { assertOwn } from "./outcome-command.ts";
+import { assertOwn, unknownDecision } from "./outcome-command.ts";
 import { linked, type OutcomeSource } from "./schema.ts";
 import type { State } from "./state.ts";
 
@@ -17,7 +17,7 @@ export async function link(
   const { decision_id } = request;
   await state.ledger.reached(state.lastWritten, signal);
   const decision = state.ledger.decision(decision_id);
-  if (decision === undefined) throw new CodedError("DECISION_UNKNOWN", `No selection ${decision_id} is remembered.`, { decision_id });
+  if (decision === undefined) throw unknownDecision(decision_id);
   assertOwn(caller, decision, decision_id);
   if (decision.joined) return { linked: false };
   const { seq } = await context.emit("policy:linked", request, meta);

@@ -44,12 +44,17 @@ export async function settle(outcome: Outcome, { state, context, caller, meta, s
   const { decision_id } = outcome;
   await state.ledger.reached(state.lastWritten, signal);
   const decision = state.ledger.decision(decision_id);
-  if (decision === undefined) {
-    throw new CodedError("DECISION_UNKNOWN", `No selection ${decision_id} is remembered.`, { decision_id });
-  }
+  if (decision === undefined) throw unknownDecision(decision_id);
   assertOwn(caller, decision, decision_id);
   return record(outcome, decision, { state, context, meta, signal, source: "policy:outcome" });
 }
+
+export const unknownDecision = (decision_id: string): CodedError =>
+  new CodedError(
+    "DECISION_UNKNOWN",
+    `No selection ${decision_id} is remembered. Of the last 50 000 those are that wait for their outcome, and others while they are learned from; one that another daemon made may be known here a moment later.`,
+    { decision_id },
+  );
 
 /** @throws CodedError OUTCOME_FOREIGN */
 export function assertOwn(caller: Caller, { owner }: Decision, decision_id: string): void {
