@@ -189,7 +189,12 @@ export const errorTable = {
   SLOT_RESERVED: { status: 403, retryable: false, meaning: "The slot belongs to a module, which alone chooses there." },
   SLOT_FROZEN: { status: 409, retryable: false, meaning: "What serves the slot is frozen; unfreeze it first." },
   ROLLBACK_IMPOSSIBLE: { status: 409, retryable: false, meaning: "No other policy served the slot before." },
-  EXPERIMENT_NOT_FOUND: { status: 404, retryable: false, meaning: "No experiment has this name, or it has ended." },
+  EXPERIMENT_NOT_FOUND: { status: 404, retryable: false, meaning: "No experiment has this name." },
+  EXPERIMENT_ENDED: {
+    status: 409,
+    retryable: false,
+    meaning: "The experiment has ended, and gives out no variants; details.state says how.",
+  },
   EXPERIMENT_EXISTS: { status: 409, retryable: false, meaning: "An experiment has this name already." },
   POLICY_STATE_INVALID: {
     status: 422,

@@ -2,9 +2,7 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
-import { comparison, type Experiment, type Status } from "./schema.ts";
-
-type Evidence = Pick<Status, "verdict" | "variants" | "comparisons">;
+import { comparison, type Evidence, type Experiment } from "./schema.ts";
 
 /** Share of the odds that is spread evenly over the variants when they follow the rewards. */
 export const exploration = 0.2;

@@ -26,16 +26,16 @@ export async function openExperiments(context: ModuleContext): Promise<Experimen
 
   async function status(experiment: Experiment): Promise<Status> {
     const { name, state, mode, runs, played, failed = 0, last_failure, reason, started_at, ended_at } = experiment;
-    const evidence = await evidenceOf(experiment, context);
+    const evidence = experiment.evidence ?? (await evidenceOf(experiment, context));
     const told = { ...(last_failure && { last_failure }), ...(reason && { reason }), ...(ended_at && { ended_at }) };
     return { name, state, mode, ...evidence, runs, played, failed, started_at, ...told };
   }
 
   async function conclude(experiment: Experiment, state: Experiment["state"]): Promise<void> {
-    Object.assign(experiment, { state, ended_at: new Date().toISOString() });
+    const evidence = await evidenceOf(experiment, context);
+    Object.assign(experiment, { state, evidence, ended_at: new Date().toISOString() });
     await keep(experiment);
-    const { verdict, variants, comparisons } = await status(experiment);
-    const data = { name: experiment.name, state, verdict, variants, comparisons };
+    const data = { name: experiment.name, state, ...evidence };
     await context.emit("experiment:concluded", data, {}, { id: `experiment-concluded-${experiment.id}` });
   }
 

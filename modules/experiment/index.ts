@@ -25,7 +25,8 @@ export default defineModule<Experiments>({
       handle({ name }, { state, context, caller, meta }) {
         const experiment = state.get(name);
         if (experiment.state !== "running") {
-          throw new CodedError("EXPERIMENT_NOT_FOUND", `The experiment ${name} has ended.`, { name, state: experiment.state });
+          const message = `The experiment ${name} has ended (${experiment.state}) and gives out nothing more; experiment:status tells how.`;
+          throw new CodedError("EXPERIMENT_ENDED", message, { name, state: experiment.state });
         }
         const { kind, id, isClaimed } = caller;
         return assign(experiment, context, { owner: { kind, id, ...(isClaimed && { isClaimed }) }, cause: meta });

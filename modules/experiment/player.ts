@@ -41,10 +41,7 @@ export async function play(experiment: Experiment, { context, signal, keep }: Pl
     }
     experiment.current = undefined;
     const { verdict } = await evidenceOf(experiment, context);
-    if (verdict !== undecided) {
-      experiment.winner = verdict;
-      return "decided";
-    }
+    if (verdict !== undecided) return "decided";
     await keep(experiment);
   }
   return "exhausted";

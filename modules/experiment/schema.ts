@@ -39,10 +39,10 @@ export interface Experiment extends StartRequest {
   /** Those of them that failed, and why the latest did. */
   failed?: number;
   last_failure?: z.output<typeof failure>;
-  /** The run that is under way. */
-  /** Its variant is unknown of a run that an earlier version began. */
+  /** The run that is under way; its variant is unknown where an earlier version began it. */
   current?: { readonly variant?: string; readonly decision_id: string; readonly run_id: string } | undefined;
-  winner?: string;
+  /** What was known when it ended; absent where an earlier version ended it. */
+  evidence?: Evidence;
   reason?: string;
   readonly started_at: string;
   ended_at?: string;
@@ -73,6 +73,7 @@ export const status = z.object({
   ended_at: z.string().optional(),
 });
 export type Status = z.output<typeof status>;
+export type Evidence = Pick<Status, "verdict" | "variants" | "comparisons">;
 
 export const assignment = z.object({
   variant: z.string(),

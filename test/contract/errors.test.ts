@@ -197,6 +197,11 @@ const provocations: Partial<Record<ErrorCode, Provocation>> = {
   SLOT_RESERVED: asked("policy:select", { slot: "experiment/lamp", candidates: [{ id: "red" }] }),
   ROLLBACK_IMPOSSIBLE: asked("policy:rollback", { slot: "lamp" }),
   EXPERIMENT_NOT_FOUND: asked("experiment:stop", { name: "nobody" }),
+  async EXPERIMENT_ENDED({ ask, codeOf }) {
+    await ask("experiment:start", { name: "over", variants: ["one", "other"] });
+    await ask("experiment:stop", { name: "over" });
+    return codeOf("experiment:assign", { name: "over" });
+  },
   async EXPERIMENT_EXISTS({ ask, codeOf }) {
     const experiment = { name: "twice", variants: ["one", "other"] };
     await ask("experiment:start", experiment);

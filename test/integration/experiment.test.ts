@@ -84,7 +84,8 @@ describe("an experiment", () => {
     const stopped = await daemon.ask<Status>("experiment:stop", { name: "given" });
     assert.equal(stopped.state, "stopped");
     assert.equal(outcomesIn(stopped), 30);
-    assert.equal(await daemon.codeOf("experiment:assign", { name: "given" }), "EXPERIMENT_NOT_FOUND");
+    assert.equal(await daemon.codeOf("experiment:assign", { name: "given" }), "EXPERIMENT_ENDED");
+    assert.equal(await daemon.codeOf("experiment:assign", { name: "nobody" }), "EXPERIMENT_NOT_FOUND");
     assert.deepEqual((await daemon.ask<Status>("experiment:stop", { name: "given" })).state, "stopped");
   });
 
