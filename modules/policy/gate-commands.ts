@@ -1,4 +1,4 @@
-/** What a slot is served by, and the proof: `policy:list/configure/train/evaluate/compare/promote/rollback/freeze`. */
+/** What a slot is served by, and the proof: `policy:configure/train/evaluate/compare/promote/rollback/freeze`. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { type Command, commandsOf } from "../../daemon/module.ts";
@@ -61,17 +61,6 @@ const notTrained = (policy: string): CodedError =>
   new CodedError("REQUEST_INVALID", `${policy} learns from each outcome as it comes: there is nothing to train.`, { policy });
 
 export const gateCommands: Readonly<Record<string, Command<State>>> = {
-  "policy:list": command({
-    description: "Lists the slots with what serves them, what is on trial, the live comparison and the checkpoints.",
-    reads: true,
-    input: z.strictObject({ slot: slotName.optional() }),
-    output: z.object({ slots: z.array(slotFields) }),
-    async handle({ slot }, { state, signal }) {
-      await state.ledger.reached(state.lastWritten, signal);
-      const names = slot === undefined ? [...new Set([...state.ledger.slots(), ...state.slots.names()])].sort() : [slot];
-      return { slots: names.map((name) => viewOf(name, state)) };
-    },
-  }),
   "policy:configure": command({
     description: "Sets how a slot learns: from which features, by which policies, and what tells outcomes that nobody gives.",
     input: z.strictObject({

@@ -12,7 +12,7 @@ import { Learner } from "./learner/learner.ts";
 import { Ledger, type LedgerOptions } from "./ledger.ts";
 import { link, linkRequest } from "./link-command.ts";
 import { outcomeRequest, settle, settled } from "./outcome-command.ts";
-import { choice, linked, recorded, selected, slotName } from "./schema.ts";
+import { choice, linked, recorded, selected } from "./schema.ts";
 import { select, selectRequest } from "./select-command.ts";
 import { Embedder } from "./serving/embedder.ts";
 import { OnlinePolicies } from "./serving/online.ts";
@@ -20,6 +20,7 @@ import { Serving } from "./serving/serving.ts";
 import { newSlot } from "./serving/slot-state.ts";
 import { Slots } from "./serving/slots.ts";
 import { type Settings, settings } from "./settings.ts";
+import { slotCommands } from "./slot-commands.ts";
 import type { State } from "./state.ts";
 import { Training } from "./training.ts";
 
@@ -56,26 +57,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
         handle: link,
       }),
       ...gateCommands,
-      "policy:stats": command({
-        description: "What was selected and how it was rewarded, by slot and candidate.",
-        reads: true,
-        input: z.strictObject({ slot: slotName.optional() }),
-        output: z.object({
-          slots: z.array(
-            z.object({
-              slot: z.string(),
-              selections: z.int(),
-              outcomes: z.int(),
-              candidates: z.array(z.object({ id: z.string(), outcomes: z.int(), mean_reward: z.number() })),
-            }),
-          ),
-        }),
-        async handle({ slot }, { state, signal }) {
-          await state.ledger.reached(state.lastWritten, signal);
-          const names = slot === undefined ? state.ledger.slots() : [slot];
-          return { slots: names.map((name) => summary(name, state.ledger)) };
-        },
-      }),
+      ...slotCommands,
     },
     events: {
       "policy:selected": { description: "A choice was made, with the odds it had.", schema: selected },
@@ -137,11 +119,3 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
 }
 
 export default createPolicyModule();
-
-function summary(slot: string, ledger: Ledger) {
-  const { selections, outcomes, candidates: tallies } = ledger.tally(slot);
-  const candidates = [...tallies]
-    .map(([id, { outcomes: count, total }]) => ({ id, outcomes: count, mean_reward: total / count }))
-    .sort((left, right) => (left.id < right.id ? -1 : 1));
-  return { slot, selections, outcomes, candidates };
-}
