@@ -76,11 +76,16 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
           online?.observe(joined);
           training?.noticed(joined);
         },
-        onSlotForgotten: (slot) => online?.forgetSlot(slot),
+        onSlotForgotten(slot) {
+          online?.forgetSlot(slot);
+          training?.forgotten(slot);
+        },
         onForgotten: () => online?.forget(),
       });
       const { baseline, learn, features, network, embedding_patience } = context.settings as Settings;
-      const slots = await Slots.open(context, newSlot(baseline, learn, specOf(features), network));
+      const slots = await Slots.open(context, newSlot(baseline, learn, specOf(features), network), (event, seq) =>
+        ledger.wrote(event, seq),
+      );
       const checkpoints = new Checkpoints(context);
       const learner = new Learner();
       const learning = new OnlinePolicies(database, ledger, context.log);
@@ -91,7 +96,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
       const resumed = ledger.caughtUp().then(async () => {
         training = trained;
         await slots.announceAgain();
-        trained.resume();
+        await trained.resume();
       });
       resumed.catch((error: unknown) => context.log.error({ error }, "the learner could not go on where it stopped"));
       return {

@@ -5,8 +5,8 @@
  * 2. An outcome counts once: the first that is recorded for a selection which is remembered. The place in the log is stored
  *    in the same transaction as what was counted up to it.
  * 3. It is bounded: the last 50 000 selections wait for an outcome, a later one comes too late; of each slot the last 10 000
- *    outcomes are kept, and longer the last 2 500 of the rarer kind, good or bad; of all slots together 200 000 decisions. The slot
- *    that was not used for the longest time is forgotten where there are more than 10 000.
+ *    outcomes are kept, and longer the last 2 500 of the rarer kind, good or bad; of all slots together 200 000 decisions. Where
+ *    there are more than 10 000 slots, those with the fewest outcomes are forgotten.
  */
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import type { Database, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
@@ -18,7 +18,6 @@ import { clearTables, prepareTables } from "./experience/tables.ts";
 import { type SlotTally, Tallies } from "./experience/tallies.ts";
 import type { Configured } from "./gate-events.ts";
 import type { OutcomeText } from "./learner/messages.ts";
-import type { Candidate } from "./policies/policy.ts";
 import type { RewardDefinition } from "./reward.ts";
 import type { Choice, Linked, OutcomeSource, Recorded, Selected } from "./schema.ts";
 
@@ -72,6 +71,8 @@ export class Ledger implements AsyncDisposable {
   readonly #recent = new RecentSelections();
   #position: LogPosition | undefined;
   #sincePruned = 0;
+  /** Place in the log of the last event that this process wrote. */
+  #written = 0;
   /** Resolved when somebody waits for what is not counted yet. */
   #wanted = Promise.withResolvers<void>();
   #projection: Projection | undefined;
@@ -110,8 +111,14 @@ export class Ledger implements AsyncDisposable {
     await this.#projection?.caughtUp;
   }
 
-  /** Resolves once everything up to the event at `seq` is counted, as soon as can be. */
-  async reached(seq: number, signal: AbortSignal): Promise<void> {
+  /** An event was written by this process: if it is one of those that count here, whoever waits for anything waits for it, too. */
+  wrote(event: string, seq: number): void {
+    if (types.includes(event)) this.#written = Math.max(this.#written, seq);
+  }
+
+  /** Resolves once everything up to the event at `seq`, and all that this process wrote before, is counted, as soon as can be. */
+  async reached(event: number, signal: AbortSignal): Promise<void> {
+    const seq = Math.max(event, this.#written);
     if (seq > (this.#position?.seq ?? 0)) this.#wanted.resolve();
     await this.passed(seq, signal);
   }
@@ -125,15 +132,15 @@ export class Ledger implements AsyncDisposable {
   decision(id: string): Decision | undefined {
     const row = this.#store.row(id);
     if (row === undefined) return undefined;
-    const { slot, choice, owner, ordinal, reward } = row;
+    const { slot, choice, owner, ordinal, graded_by } = row;
     const decision = { slot: String(slot), choice: String(choice), owner: String(owner), joined: ordinal !== null };
-    return { ...decision, ...(typeof reward === "string" && { reward: JSON.parse(reward) as RewardDefinition }) };
+    return { ...decision, ...(typeof graded_by === "string" && { reward: JSON.parse(graded_by) as RewardDefinition }) };
   }
 
-  /** What a request with this id was answered, if it asked the same. */
-  answered(request: string, slot: string, candidates: readonly Candidate[]): Choice | undefined {
-    const answers = this.#store.answers(request, slot).map((text): Selected => JSON.parse(text));
-    return answers.find((selected) => identity(selected.candidates) === identity(candidates));
+  /** What a request with this id of the same owner was answered, if it asked the same. */
+  answered(request: string, asked: Pick<Selected, "slot" | "context" | "candidates" | "by">): Choice | undefined {
+    const answers = this.#store.answers(request, asked.slot, asked.by).map((text): Selected => JSON.parse(text));
+    return answers.find((selected) => questionOf(selected) === questionOf(asked));
   }
 
   /** Decisions whose outcome this tells. */
@@ -247,7 +254,7 @@ export class Ledger implements AsyncDisposable {
     if (selected.outcome_from && key !== undefined) this.#store.await(selected.outcome_from.event, key, id);
     if (++this.#sincePruned < Math.min(pruneEvery, this.#remembered / 10)) return;
     this.#sincePruned = 0;
-    this.#store.pruneSelections(this.#remembered);
+    this.#comparisons.leaveOut(this.#store.pruneSelections(this.#remembered));
   }
 
   #record({ decision_id: id, reward, last }: Recorded, recordedAt: number): Joined | undefined {
@@ -266,13 +273,13 @@ export class Ledger implements AsyncDisposable {
   }
 
   #forgetSurplus(): void {
-    const slot = this.#tallies.surplus(this.#mostSlots);
-    if (slot === undefined) return;
-    this.#tallies.forget(slot);
-    this.#comparisons.forget(slot);
-    this.#store.forget(slot);
-    this.#database.prepare("DELETE FROM policies WHERE slot = ?").run(slot);
-    this.#listeners.onSlotForgotten(slot);
+    for (const slot of this.#tallies.surplus(this.#mostSlots)) {
+      this.#tallies.forget(slot);
+      this.#comparisons.forget(slot);
+      this.#store.forget(slot);
+      this.#database.prepare("DELETE FROM policies WHERE slot = ?").run(slot);
+      this.#listeners.onSlotForgotten(slot);
+    }
   }
 
   /** The mean reward so far. */
@@ -297,7 +304,7 @@ export class Ledger implements AsyncDisposable {
 interface LedgerListeners {
   /** Gets each pair once in the life of the process, in log order. */
   onJoined(joined: readonly Joined[]): void;
-  /** Nothing of it counts any more; a slot of this name is a new one. */
+  /** Nothing of its selections and outcomes counts any more; a slot of this name begins to count anew. */
   onSlotForgotten(slot: string): void;
   /** The log is another one: nothing that was learned counts. */
   onForgotten(): void;
@@ -308,4 +315,9 @@ function isDesirable(reward: number, usual: number): boolean | undefined {
   return Math.abs(reward - usual) < rounding ? undefined : reward > usual;
 }
 
-const identity = (candidates: readonly Candidate[]): string => JSON.stringify(candidates.map(({ id }) => id));
+/**
+ * What two requests with the same id have in common to be one. Not the features of candidates, which may be measured, and others when
+ * they are asked again.
+ */
+export const questionOf = ({ slot, context, candidates, by }: Pick<Selected, "slot" | "context" | "candidates" | "by">): string =>
+  JSON.stringify([slot, by, Object.entries(context).sort(), candidates.map(({ id }) => id)]);

@@ -16,14 +16,24 @@ export const contextFeatures = z
     `at most ${longestTexts} characters in all`,
   );
 
+const deepestFeature = 32;
+
+function isWithin(value: object, levels: number): boolean {
+  if (levels === 0) return false;
+  for (const each of Object.values(value)) {
+    if (typeof each === "object" && each !== null && !isWithin(each, levels - 1)) return false;
+  }
+  return true;
+}
+
 /** Any mapping; zod's own record copies it key by key, which for many candidates takes longer than all the rest of a choice. */
 const features = z
   .custom<Readonly<Record<string, unknown>>>(
-    (value) => typeof value === "object" && value !== null && !Array.isArray(value),
-    "expected a mapping of names to values",
+    (value) => typeof value === "object" && value !== null && !Array.isArray(value) && isWithin(value, deepestFeature),
+    `expected a mapping of names to values, at most ${deepestFeature} levels deep`,
   )
   .meta({ type: "object" });
-export const candidate = z.object({ id: z.string().min(1).max(128), features: features.optional() });
+export const candidate = z.strictObject({ id: z.string().min(1).max(128), features: features.optional() });
 
 export const episode = z.strictObject({
   id: z.string().min(1).max(128),

@@ -6,6 +6,7 @@ import { retry } from "../../daemon/retry.ts";
 import { draw } from "./chance.ts";
 import { encode } from "./features/encode.ts";
 import { textsOf } from "./features/texts.ts";
+import { questionOf } from "./ledger.ts";
 import { rewardDefinition } from "./reward.ts";
 import {
   type Choice,
@@ -53,16 +54,17 @@ export interface Selecting {
   readonly seq: number;
 }
 
-/** A request with an id that was answered before, to the same question, gets the same answer. */
+/** A request with an id that was answered before, of the same owner to the same question, gets the same answer. */
 export async function select(request: SelectRequest, call: Call<State>): Promise<Choice> {
   const { state, context: daemon, meta, caller } = call;
   const { slot, candidates } = request;
   assertAllowed(request, caller);
   assertTold(request.outcome_from, meta);
   await state.ledger.caughtUp();
-  const answered = state.ledger.answered(meta.id, slot, candidates);
+  const asked = { slot, context: request.context, candidates, by: ownerOf(request.on_behalf_of ?? caller) };
+  const answered = state.ledger.answered(meta.id, asked);
   if (answered !== undefined) return choice.parse(answered);
-  const key = JSON.stringify([meta.id, slot, candidates.map(({ id }) => id)]);
+  const key = `${meta.id} ${questionOf(asked)}`;
   const underWay = state.selecting.get(key);
   if (underWay !== undefined) return (await underWay).made;
   const selecting = choose(request, call);

@@ -15,7 +15,16 @@ import type { Learner } from "./learner/learner.ts";
 import type { Joined, Ledger } from "./ledger.ts";
 import { kinds, onlineKinds } from "./policies/kinds.ts";
 import { optionsOf } from "./serving/online.ts";
-import { addCheckpoint, type Checkpoint, isSame, isToBeJudged, labelOf, noteJudged, type SlotState } from "./serving/slot-state.ts";
+import {
+  addCheckpoint,
+  type Checkpoint,
+  countAnew,
+  isSame,
+  isToBeJudged,
+  labelOf,
+  noteJudged,
+  type SlotState,
+} from "./serving/slot-state.ts";
 import type { Slots } from "./serving/slots.ts";
 
 export const outcomesPerTraining = 500;
@@ -43,7 +52,8 @@ export class Training implements AsyncDisposable {
   }
 
   /** Goes on where an earlier process stopped. */
-  resume(): void {
+  async resume(): Promise<void> {
+    for (const slot of this.#options.slots.names()) await this.#countAnew(slot);
     for (const slot of this.#options.ledger.slots()) this.begin(slot);
   }
 
@@ -62,6 +72,14 @@ export class Training implements AsyncDisposable {
   again(slot: string): number {
     const { outcomes } = this.#options.ledger.tally(slot);
     return Math.max(0, outcomes - (outcomes % outcomesPerTraining) - outcomesPerTraining);
+  }
+
+  /** The outcomes of the slot were. */
+  forgotten(slot: string): void {
+    const { log } = this.#options.context;
+    this.#countAnew(slot).catch((error: unknown) =>
+      log.error({ error, slot }, "a slot could not be noted as forgotten; the next start does"),
+    );
   }
 
   noticed(joined: readonly Joined[]): void {
@@ -84,7 +102,7 @@ export class Training implements AsyncDisposable {
   async train(slot: string, policy: string, outcomes: number, asked?: AbortSignal): Promise<Checkpoint> {
     const { context, ledger, slots, checkpoints, learner } = this.#options;
     const { features, frozen, network } = slots.of(slot);
-    if (frozen) throw new CodedError("SLOT_FROZEN", `${slot} is frozen: nothing is trained until it is unfrozen.`, { slot });
+    if (frozen) throw frozenSlot(slot);
     const options = { ...optionsOf(slot, features), ...(network && { network }) };
     const experience = kinds[policy]?.balances
       ? ledger.experience(slot, outcomes)
@@ -95,7 +113,8 @@ export class Training implements AsyncDisposable {
       policy,
       sha256,
       bytes: state.length,
-      outcomes: through,
+      // Meanwhile the slot may have been forgotten.
+      outcomes: through <= ledger.tally(slot).outcomes ? through : 0,
       feature_spec: features.version,
       ...origin,
       seed: options.seed,
@@ -103,11 +122,13 @@ export class Training implements AsyncDisposable {
       report,
     };
     let dropped: readonly string[] = [];
-    await slots.change(slot, (present) => {
+    const noted = await slots.change(slot, (present) => {
+      if (present.frozen) return undefined;
       const added = addCheckpoint(present, checkpoint);
       dropped = added.dropped;
       return { state: added.state, tell: { event: "policy:trained", data: { slot, checkpoint } } };
     });
+    if (noted === undefined) throw frozenSlot(slot);
     for (const each of dropped) {
       await checkpoints
         .delete(each)
@@ -144,9 +165,20 @@ export class Training implements AsyncDisposable {
         context.log.error({ error, slot, outcomes: due }, "the learner failed; it tries again after the next outcomes");
       }
       const done = due;
-      // With other features since, it is to be done again.
-      await slots.change(slot, (state) => (state.features.version === version ? { state: { ...state, learned: done } } : undefined));
+      // With other features since, or outcomes that were forgotten, it is to be done again.
+      await slots.change(slot, (state) => {
+        const stands = state.features.version === version && done <= this.#options.ledger.tally(slot).outcomes;
+        return stands ? { state: { ...state, learned: done } } : undefined;
+      });
     }
+  }
+
+  async #countAnew(slot: string): Promise<void> {
+    const { slots, ledger } = this.#options;
+    await slots.change(slot, (state) => {
+      const next = countAnew(state, ledger.tally(slot).outcomes);
+      return next && { state: next };
+    });
   }
 
   /** Where there is nothing to learn yet, there is after later outcomes. */
@@ -186,6 +218,8 @@ export class Training implements AsyncDisposable {
       .finally(() => this.#watched.delete(slot));
   }
 }
+
+const frozenSlot = (slot: string) => new CodedError("SLOT_FROZEN", `${slot} is frozen: nothing is trained until it is unfrozen.`, { slot });
 
 /** Checkpoints that have enough outcomes after what they learned from, the newest of each kind. */
 function ripe({ checkpoints, features }: SlotState, outcomes: number): { policy: string; checkpoint: string }[] {

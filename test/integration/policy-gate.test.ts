@@ -165,6 +165,18 @@ describe("a live comparison", () => {
     await assert.rejects(compared, /the same candidate/);
   });
 
+  it("goes by the reward that was just defined", async () => {
+    await using policy = await startPolicy({ settings: { baseline: "uniform", learn: [] } });
+    await play(policy, 300);
+    const difference = async () => {
+      const asked = { slot, left: "red", right: "blue", least_odds: 0.01 };
+      return (await policy.call<{ difference: number }>("policy:compare", asked)).difference;
+    };
+    assert.notEqual(await difference(), 0);
+    await policy.call("policy:configure", { slot, reward: { kind: "linear", cost: 0.5 } });
+    assert.equal(await difference(), 0, "nothing was rewarded by it yet");
+  });
+
   it("is the same after a restart, and after the database was lost", async (t) => {
     const folder = await temporaryFolder(t);
     const log = new MemoryEventLog();

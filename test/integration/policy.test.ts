@@ -131,8 +131,18 @@ describe("policy:select", () => {
     await using policy = await start({ log });
     assert.deepEqual(await policy.call("policy:select", ask, as), first);
     assert.equal(log.ofType("policy:selected").length, 1);
-    const other = await policy.call<Selected>("policy:select", { ...ask, slot: "t" }, as);
-    assert.notEqual(other.decision_id, first.decision_id);
+    for (const [another, how] of [
+      [{ ...ask, slot: "t" }, as],
+      [{ ...ask, context: { time: "noon" } }, as],
+      [{ ...ask, candidates: candidates.slice(1) }, as],
+      [ask, { ...as, caller: { kind: "agent", id: "A" } as const }],
+    ] as const) {
+      const { decision_id } = await policy.call<Selected>("policy:select", another, how);
+      assert.notEqual(decision_id, first.decision_id);
+      assert.equal((await policy.call<Selected>("policy:select", another, how)).decision_id, decision_id);
+    }
+    const measuredAnew = candidates.map(({ id }) => ({ id, features: { age: 1 } }));
+    assert.deepEqual(await policy.call("policy:select", { ...ask, candidates: measuredAnew }, as), first);
   });
 
   it("chooses with equal odds under uniform", async () => {
@@ -142,9 +152,17 @@ describe("policy:select", () => {
     assert.equal(selected.policy, "uniform");
   });
 
-  it("refuses no candidates, one twice, nested contexts and unknown policies", async () => {
+  it("refuses no candidates, one twice, what is no field of one, too deep features, nested contexts and unknown policies", async () => {
     await using policy = await start();
-    for (const wrong of [{ candidates: [] }, { candidates: [{ id: "a" }, { id: "a" }] }, { candidates, context: { a: { b: 1 } } }]) {
+    let deep: object = {};
+    for (let level = 0; level < 32; level++) deep = { deep };
+    for (const wrong of [
+      { candidates: [] },
+      { candidates: [{ id: "a" }, { id: "a" }] },
+      { candidates: [{ id: "a", size: 5 }] },
+      { candidates: [{ id: "a", features: deep }] },
+      { candidates, context: { a: { b: 1 } } },
+    ]) {
       await assert.rejects(policy.call("policy:select", { slot: "s", ...wrong }), failsWith("REQUEST_INVALID"));
     }
     await assert.rejects(policy.call("policy:select", { slot: "s", candidates, policy: "oracle" }), failsWith("POLICY_UNKNOWN"));
@@ -449,37 +467,38 @@ describe("what a policy learned", () => {
     assert.deepEqual([slots[0].selections, slots[0].outcomes], [1, 0]);
   });
 
-  it("is forgotten with the slot that was not used for the longest time, where there are too many", async (t) => {
+  it("is forgotten where there are too many slots: of those with the fewest outcomes", async (t) => {
     const folder = await temporaryFolder(t);
     const log = new MemoryEventLog();
     const stores = { log, state: createStateStore() };
-    const play = async (policy: Awaited<ReturnType<typeof start>>, slot: string) => {
-      const { decision_id, version } = await policy.call<Selected>("policy:select", { slot, candidates, policy: "thompson" });
+    type Policy = Awaited<ReturnType<typeof start>>;
+    const select = (policy: Policy, slot: string) => policy.call<Selected>("policy:select", { slot, candidates, policy: "thompson" });
+    const play = async (policy: Policy, slot: string) => {
+      const { decision_id, version } = await select(policy, slot);
       await policy.call("policy:outcome", { decision_id, reward: 1 });
       return version;
     };
-    const known = async (policy: Awaited<ReturnType<typeof start>>) =>
+    const known = async (policy: Policy) =>
       (await policy.call("policy:stats", {})).slots.map(({ slot, outcomes }: { slot: string; outcomes: number }) => `${slot} ${outcomes}`);
-    let waiting: string;
+    let fresh: string;
     {
       await using policy = await start({ ...stores, database: join(folder, "one.sqlite") }, { mostSlots: 2 });
-      const fresh = await play(policy, "a");
-      waiting = (await policy.call<Selected>("policy:select", { slot: "a", candidates })).decision_id;
-      await play(policy, "b");
-      assert.notEqual(await play(policy, "a"), fresh);
+      await play(policy, "a");
+      await play(policy, "a");
+      fresh = await play(policy, "b");
+      const { decision_id: waiting } = await select(policy, "b");
+      for (let junk = 0; junk < 5; junk++) await select(policy, `junk-${junk}`);
+      assert.deepEqual(await known(policy), ["a 2", "b 1"]);
       await play(policy, "c");
-      assert.deepEqual(await known(policy), ["a 2", "c 1"]);
-      await play(policy, "d");
-      assert.deepEqual(await known(policy), ["c 1", "d 1"]);
-      assert.equal(await play(policy, "a"), fresh);
+      assert.deepEqual(await known(policy), ["a 2", "c 1"], "of as many outcomes, the one that was used last");
       assert.deepEqual(await policy.call("policy:outcome", { decision_id: waiting, reward: 0 }), { joined: true });
-      assert.deepEqual(await known(policy), ["a 2", "d 1"]);
+      await play(policy, "b");
     }
     for (const database of ["one.sqlite", "other.sqlite"]) {
       await using policy = await start({ ...stores, database: join(folder, database) }, { mostSlots: 2 });
-      assert.deepEqual(await known(policy), ["a 2", "d 1"]);
-      const { version } = await policy.call<Selected>("policy:select", { slot: "a", candidates, policy: "thompson" });
-      assert.match(version, /^2-/);
+      assert.deepEqual(await known(policy), ["a 2", "b 2"]);
+      assert.match((await select(policy, "b")).version, /^2-/);
+      assert.equal((await select(policy, "c")).version, fresh);
     }
   });
 });

@@ -137,6 +137,21 @@ describe("a comparison of what is chosen", () => {
     assert.deepEqual(new Comparisons(database).ofCandidates(slot, "left", "right"), whole.ofCandidates(slot, "left", "right"));
   });
 
+  it("waits no more for what is left out", (t) => {
+    const database = open(t);
+    const comparisons = new Comparisons(database);
+    comparisons.select(selected("never", "left"), 0);
+    comparisons.select(selected("step", "left", { episode: { id: "E", step: 0, last: false } }), 0);
+    comparisons.select(selected("told", "right"), 0);
+    comparisons.reward(slot, "told", 1);
+    assert.equal(comparisons.ofCandidates(slot, "left", "right").sides.selections, 0);
+    comparisons.leaveOut(["never", "step"].map((id) => ({ id, slot })));
+    const { sides, later } = comparisons.ofCandidates(slot, "left", "right");
+    assert.deepEqual([sides.selections, sides.right.outcomes, later], [1, 1, []]);
+    comparisons.flush();
+    assert.equal(database.prepare("SELECT count(*) AS count FROM waiting").get()?.count, 0);
+  });
+
   it("waits for an episode before its steps, also after a restart", (t) => {
     const database = open(t);
     const comparisons = new Comparisons(database);

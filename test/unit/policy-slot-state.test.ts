@@ -4,6 +4,7 @@ import {
   beginTrial,
   changeFeatures,
   compareAnew,
+  countAnew,
   giveUp,
   isRefused,
   isToBeJudged,
@@ -64,6 +65,17 @@ it("a policy is judged by itself at first, a checkpoint once, what learns as it 
     [false, false, true],
   );
   assert.equal(isRefused(judged, "linucb", 600), false);
+});
+
+it("what was done after more outcomes than there are is done anew", () => {
+  const checkpoint = { policy: "kto", sha256: "ab", bytes: 1, outcomes: 800, feature_spec: "1", seed: 1, trained_at: "", report: {} };
+  const state = { ...newSlot("thompson", ["kto"]), learned: 1_000, judged: { linucb: 500 }, checkpoints: [checkpoint] };
+  assert.equal(countAnew(state, 1_000), undefined);
+  const trial = beginTrial(state, { policy: "linucb" }, 900);
+  const anew = countAnew(trial, 30) as SlotState;
+  assert.deepEqual([anew.learned, anew.judged, anew.checkpoints.map(({ outcomes }) => outcomes)], [0, {}, [0]]);
+  assert.deepEqual([anew.contender?.since, anew.contender?.comparison], [30, (trial.contender?.comparison ?? 0) + 1]);
+  assert.equal(countAnew(anew, 30), undefined);
 });
 
 it("every comparison has a number of its own, also one that begins anew", () => {

@@ -3,7 +3,7 @@
  *
  * 1. Outcomes are added up in the order of the selections. One that comes early waits for those of earlier selections: otherwise
  *    a side whose successes come late would look worse than it is. What is not known 2 000 selections later is left out.
- * 2. It is of constant size, and nothing of it depends on what else the ledger keeps.
+ * 2. It is of constant size, but for the selections that wait for their outcomes, of which the ledger remembers so many.
  * 3. Of policies, an episode counts as one selection, by the sum of its rewards: within [-1, 1], beyond it is clipped. It counts when
  *    all its outcomes are known and it was said to be over, or so much later that no further one is waited for; and
  *    only if one policy made all of its choices.
@@ -150,6 +150,17 @@ export class Comparisons {
     for (const id of candidates.keys()) this.#changed.get(slot)?.candidates.add(id);
     waiting.clear();
     candidates.clear();
+  }
+
+  /** Outcomes that will not come any more. */
+  leaveOut(decisions: readonly { readonly id: string; readonly slot: string }[]): void {
+    for (const { id, slot } of decisions) {
+      const waits = this.#slots.get(slot)?.waiting.get(id);
+      if (waits === undefined) continue;
+      this.#wait(slot, id, undefined);
+      if (waits.episode !== undefined) this.#wait(slot, waits.episode, undefined);
+    }
+    for (const slot of new Set(decisions.map(({ slot }) => slot))) if (this.#slots.has(slot)) this.#advance(slot);
   }
 
   forget(slot: string): void {

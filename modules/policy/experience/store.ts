@@ -38,8 +38,8 @@ export class DecisionStore {
 
   /** @returns characters of its text; undefined when it is known already */
   insert({ seq, selected, owner }: Insertion): number | undefined {
-    const { decision_id: id, slot, request, choice } = selected;
-    const inserted = this.#statements.insert.run(seq, id, slot, request, owner, choice);
+    const { decision_id: id, slot, request, choice, reward } = selected;
+    const inserted = this.#statements.insert.run(seq, id, slot, request, owner, choice, reward ? JSON.stringify(reward) : null);
     if ((inserted as { changes: number }).changes === 0) return undefined;
     const text = JSON.stringify(selected);
     this.#statements.insertText.run(seq, text);
@@ -61,9 +61,9 @@ export class DecisionStore {
     return this.#statements.decision.get(id);
   }
 
-  /** The texts of the selections that answered this request. */
-  answers(request: string, slot: string): string[] {
-    return this.#statements.answers.all(request, slot).map(({ selected }) => String(selected));
+  /** The texts of the selections that answered a request of this owner. */
+  answers(request: string, slot: string, owner: string): string[] {
+    return this.#statements.answers.all(request, slot, owner).map(({ selected }) => String(selected));
   }
 
   text(seq: number): string {
@@ -93,11 +93,16 @@ export class DecisionStore {
     yield* pages((from) => this.#statements.experience.all(slot, from, through, through - experienceWindow, bad, good, readAtOnce), 0);
   }
 
-  /** Forgets selections without an outcome, but for the last ones; and the oldest of all, where there are too many. */
-  pruneSelections(remembered: number): void {
-    this.#delete(this.#statements.pruneSelections, remembered);
+  /**
+   * Forgets selections without an outcome, but for the last ones; and the oldest of all, where there are too many.
+   * @returns those for which no outcome is awaited any more
+   */
+  pruneSelections(remembered: number): { readonly id: string; readonly slot: string }[] {
+    const forgotten = this.#statements.pruneSelections.all(remembered).map(({ id, slot }) => ({ id: String(id), slot: String(slot) }));
+    this.#count -= forgotten.length;
     if (this.#count > mostDecisions) this.#delete(this.#statements.pruneOldest, this.#count - mostDecisions);
     this.#statements.pruneAwaited.run();
+    return forgotten;
   }
 
   /** Forgets what is no experience any more, `through` being the latest outcome of the slot. */
@@ -140,14 +145,14 @@ const outcomeText =
 
 const prepare = (database: Database) => ({
   progress: database.prepare("UPDATE progress SET seq = ?"),
-  insert: database.prepare("INSERT OR IGNORE INTO decisions (seq, id, slot, request, owner, choice) VALUES (?, ?, ?, ?, ?, ?)"),
+  insert: database.prepare(
+    "INSERT OR IGNORE INTO decisions (seq, id, slot, request, owner, choice, graded_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
+  ),
   insertText: database.prepare("INSERT INTO texts VALUES (?, ?)"),
   pending: database.prepare("SELECT seq, slot, choice FROM decisions WHERE id = ? AND ordinal IS NULL"),
   join: database.prepare("UPDATE decisions SET ordinal = ?, reward = ?, desirable = ? WHERE seq = ?"),
-  decision: database.prepare(
-    "SELECT slot, choice, owner, ordinal, selected ->> '$.reward' AS reward FROM decisions JOIN texts USING (seq) WHERE id = ?",
-  ),
-  answers: database.prepare("SELECT selected FROM decisions JOIN texts USING (seq) WHERE request = ? AND slot = ?"),
+  decision: database.prepare("SELECT slot, choice, owner, ordinal, graded_by FROM decisions WHERE id = ?"),
+  answers: database.prepare("SELECT selected FROM decisions JOIN texts USING (seq) WHERE request = ? AND slot = ? AND owner = ?"),
   text: database.prepare("SELECT selected FROM texts WHERE seq = ?"),
   outcomes: database.prepare(`${outcomeText} ORDER BY ordinal LIMIT ?`),
   experience: database.prepare(
@@ -158,7 +163,7 @@ const prepare = (database: Database) => ({
   ),
   pruneOutcomes: database.prepare("DELETE FROM decisions WHERE slot = ? AND ordinal IS NOT NULL AND desirable IS ? AND ordinal <= ?"),
   pruneSelections: database.prepare(
-    "DELETE FROM decisions WHERE ordinal IS NULL AND seq <= (SELECT seq FROM decisions ORDER BY seq DESC LIMIT 1 OFFSET ?)",
+    "DELETE FROM decisions WHERE ordinal IS NULL AND seq <= (SELECT seq FROM decisions ORDER BY seq DESC LIMIT 1 OFFSET ?) RETURNING id, slot",
   ),
   forget: database.prepare("DELETE FROM decisions WHERE slot = ? AND ordinal IS NOT NULL"),
   count: database.prepare("SELECT count(*) AS count FROM decisions"),

@@ -14,7 +14,8 @@ const tables = `
   -- A selection; with its outcome, once it has one. The ordinal counts the outcomes of the slot.
   CREATE TABLE decisions (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, slot TEXT NOT NULL, request TEXT NOT NULL, owner TEXT NOT NULL,
-    choice TEXT NOT NULL, ordinal INTEGER, reward REAL, desirable INTEGER -- 1 good, 0 bad, NULL as usual
+    choice TEXT NOT NULL, graded_by TEXT, -- the definition of its reward as JSON, if it has one of its own
+    ordinal INTEGER, reward REAL, desirable INTEGER -- 1 good, 0 bad, NULL as usual
   );
   -- The data of its event: apart, since a row is written anew when its outcome comes.
   CREATE TABLE texts (seq INTEGER PRIMARY KEY, selected TEXT NOT NULL);
@@ -27,12 +28,12 @@ const tables = `
   CREATE TABLE awaited (source TEXT NOT NULL, key TEXT NOT NULL, decision TEXT NOT NULL, PRIMARY KEY (source, key, decision)) WITHOUT ROWID;
   CREATE INDEX awaited_by_decision ON awaited (decision);
 
-  -- Used: the place in the log of its last selection or outcome.
+  -- Used: the place in the log of the last selection or outcome; of a candidate, of its last outcome.
   CREATE TABLE slots (
     slot TEXT PRIMARY KEY, selections INTEGER NOT NULL, outcomes INTEGER NOT NULL, total REAL NOT NULL, used INTEGER NOT NULL
   ) WITHOUT ROWID;
   CREATE TABLE tallies (
-    slot TEXT NOT NULL, candidate TEXT NOT NULL, outcomes INTEGER NOT NULL, total REAL NOT NULL,
+    slot TEXT NOT NULL, candidate TEXT NOT NULL, outcomes INTEGER NOT NULL, total REAL NOT NULL, used INTEGER NOT NULL,
     PRIMARY KEY (slot, candidate)
   ) WITHOUT ROWID;
 

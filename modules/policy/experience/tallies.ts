@@ -5,6 +5,8 @@ export interface CandidateTally {
   outcomes: number;
   /** Sum of the rewards. */
   total: number;
+  /** Place in the log of its last outcome. */
+  used: number;
 }
 
 export interface SlotTally {
@@ -21,6 +23,8 @@ type FourNumbers = [number, number, number, number];
 
 const newTally = (): SlotTally => ({ selections: 0, outcomes: 0, total: 0, used: 0, candidates: new Map() });
 
+/** Share by which there may be more slots than are kept: to find the ones to forget takes long. */
+const slack = 0.01;
 /** Bound for candidates that never come again. */
 const mostCandidates = 1_000;
 
@@ -29,26 +33,26 @@ export class Tallies {
   readonly #database: Database;
   readonly #writeSlot: SqlStatement;
   readonly #writeCandidate: SqlStatement;
-  /** Least recently used first. */
   readonly #slots = new Map<string, SlotTally>();
   readonly #changed = new Map<string, Set<string>>();
 
   constructor(database: Database) {
     this.#database = database;
     this.#writeSlot = database.prepare("INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?, ?)");
-    this.#writeCandidate = database.prepare("INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?)");
+    this.#writeCandidate = database.prepare("INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?)");
     this.reload();
   }
 
   reload(): void {
     this.#slots.clear();
     this.#changed.clear();
-    for (const { slot, ...row } of this.#database.prepare("SELECT * FROM slots ORDER BY used").all()) {
+    for (const { slot, ...row } of this.#database.prepare("SELECT * FROM slots").all()) {
       const [selections, outcomes, total, used] = [row.selections, row.outcomes, row.total, row.used].map(Number) as FourNumbers;
       this.#slots.set(String(slot), { selections, outcomes, total, used, candidates: new Map() });
     }
-    for (const { slot, candidate, outcomes, total } of this.#database.prepare("SELECT * FROM tallies").all()) {
-      this.#slots.get(String(slot))?.candidates.set(String(candidate), { outcomes: Number(outcomes), total: Number(total) });
+    for (const { slot, candidate, ...row } of this.#database.prepare("SELECT * FROM tallies ORDER BY used").all()) {
+      const [outcomes, total, used] = [row.outcomes, row.total, row.used].map(Number) as [number, number, number];
+      this.#slots.get(String(slot))?.candidates.set(String(candidate), { outcomes, total, used });
     }
   }
 
@@ -60,9 +64,16 @@ export class Tallies {
     return this.#slots.get(slot) ?? newTally();
   }
 
-  /** The slot that was not used for the longest time, if there are more than `most`. */
-  surplus(most: number): string | undefined {
-    return this.#slots.size > most ? this.#slots.keys().next().value : undefined;
+  /**
+   * The slots beyond `most`, several at a time: those with the fewest outcomes, of these the ones that were not used for the longest time. So
+   * however many names are made up, what was learned stays.
+   */
+  surplus(most: number): string[] {
+    if (this.#slots.size <= most * (1 + slack)) return [];
+    return [...this.#slots]
+      .sort(([, left], [, right]) => left.outcomes - right.outcomes || left.used - right.used)
+      .slice(0, this.#slots.size - most)
+      .map(([slot]) => slot);
   }
 
   forget(slot: string): void {
@@ -84,7 +95,7 @@ export class Tallies {
     tally.total += reward;
     const before = tally.candidates.get(candidate) ?? { outcomes: 0, total: 0 };
     tally.candidates.delete(candidate);
-    tally.candidates.set(candidate, { outcomes: before.outcomes + 1, total: before.total + reward });
+    tally.candidates.set(candidate, { outcomes: before.outcomes + 1, total: before.total + reward, used: seq });
     this.#changed.get(slot)?.add(candidate);
     if (tally.candidates.size > mostCandidates) this.#forgetOldest(slot, tally.candidates);
     return tally.outcomes;
@@ -95,8 +106,8 @@ export class Tallies {
       const tally = this.of(slot);
       this.#writeSlot.run(slot, tally.selections, tally.outcomes, tally.total, tally.used);
       for (const candidate of candidates) {
-        const { outcomes, total } = tally.candidates.get(candidate) ?? { outcomes: 0, total: 0 };
-        this.#writeCandidate.run(slot, candidate, outcomes, total);
+        const { outcomes, total, used } = tally.candidates.get(candidate) as CandidateTally;
+        this.#writeCandidate.run(slot, candidate, outcomes, total, used);
       }
     }
     this.#changed.clear();
@@ -105,7 +116,6 @@ export class Tallies {
   #change(slot: string, seq: number): SlotTally {
     const tally = this.#slots.get(slot) ?? newTally();
     tally.used = seq;
-    this.#slots.delete(slot);
     this.#slots.set(slot, tally);
     if (!this.#changed.has(slot)) this.#changed.set(slot, new Set());
     return tally;

@@ -11,6 +11,7 @@ export function hashParts(key: string, detail: string): number {
   let absorbed = keys.get(key);
   if (absorbed === undefined) {
     absorbed = absorb(start, key);
+    if (key.length > longestRemembered) return finalise(absorb(absorbed, detail));
     if (keys.size >= mostRemembered) keys.clear();
     keys.set(key, absorbed);
   }
@@ -18,6 +19,7 @@ export function hashParts(key: string, detail: string): number {
 }
 
 const mostRemembered = 8_192;
+const longestRemembered = 256;
 /** What is left of the text of a key. */
 const keys = new Map<string, number>();
 

@@ -114,6 +114,18 @@ export const beginTrial = (state: SlotState, deployment: Deployment, outcomes: n
 export const compareAnew = (state: SlotState, outcomes: number): SlotState =>
   state.contender === undefined ? state : contending(state, state.contender, outcomes);
 
+/**
+ * Where the slot has fewer outcomes than it had, since they were forgotten or the log is another one: what was done after so many of
+ * them is done anew, and checkpoints learned from none of those that are counted now.
+ * @returns undefined where nothing changes
+ */
+export function countAnew(state: SlotState, outcomes: number): SlotState | undefined {
+  const { learned, checkpoints, judged, contender } = state;
+  const counted = [learned, contender?.since ?? 0, ...checkpoints.map((one) => one.outcomes), ...Object.values(judged)];
+  if (counted.every((one) => one <= outcomes)) return undefined;
+  return compareAnew({ ...state, learned: 0, judged: {}, checkpoints: checkpoints.map((one) => ({ ...one, outcomes: 0 })) }, outcomes);
+}
+
 function contending(state: SlotState, { deployment, role }: Pick<Contender, "deployment" | "role">, outcomes: number): SlotState {
   const comparison = state.comparisons + 1;
   return { ...state, comparisons: comparison, contender: { deployment, role, share: smallShare, since: outcomes, comparison } };
