@@ -6,6 +6,7 @@ import type { FeatureSpec } from "./features/spec.ts";
 import { kinds, unknownPolicy } from "./policies/kinds.ts";
 import type { Policy } from "./policies/policy.ts";
 import { optionsOf } from "./serving/online.ts";
+import { labelOf } from "./serving/slot-state.ts";
 
 const mostInMemory = 16;
 
@@ -42,17 +43,18 @@ export class Checkpoints {
   }
 
   /** @throws CodedError POLICY_STATE_INVALID when it is missing or damaged; what the store throws when it does not answer */
-  async bytes(sha256: string): Promise<Uint8Array> {
+  async bytes(slot: string, policy: string, sha256: string): Promise<Uint8Array> {
     const bytes = await this.#context.objects.get(sha256).catch((error: unknown) => {
       if (error instanceof SyntaxError) return undefined; // what says where its parts are is damaged
       throw error;
     });
-    if (bytes === undefined) throw new CodedError("POLICY_STATE_INVALID", "The checkpoint is missing or damaged.", { sha256 });
-    return bytes;
+    if (bytes !== undefined) return bytes;
+    const message = `${labelOf({ policy, checkpoint: sha256 })}, a checkpoint of ${slot}, is missing or damaged and cannot be used; policy:list tells what serves, and policy:train trains another.`;
+    throw new CodedError("POLICY_STATE_INVALID", message, { slot, policy, sha256 });
   }
 
   async #read(slot: string, policy: string, sha256: string, spec: FeatureSpec): Promise<Policy> {
-    return check(slot, policy, await this.bytes(sha256), spec);
+    return check(slot, policy, await this.bytes(slot, policy, sha256), spec);
   }
 }
 
@@ -64,10 +66,16 @@ function check(slot: string, policy: string, bytes: Uint8Array, spec: FeatureSpe
     const loaded = kind.load(bytes, optionsOf(slot, spec));
     const { probabilities } = loaded.odds(encode(spec, { probe: 1 }, [{ id: "one" }, { id: "other" }]));
     const sum = probabilities.reduce((total, probability) => total + probability, 0);
-    if (!(Math.abs(sum - 1) < 1e-6)) throw new CodedError("POLICY_STATE_INVALID", "The state yields no odds.", { policy });
+    if (!(Math.abs(sum - 1) < 1e-6))
+      throw new CodedError("POLICY_STATE_INVALID", `The state of a checkpoint of ${policy} in ${slot} yields no odds.`, { slot, policy });
     return loaded;
   } catch (cause) {
     if (cause instanceof CodedError) throw cause;
-    throw new CodedError("POLICY_STATE_INVALID", "The state cannot be read.", { policy }, { cause });
+    throw new CodedError(
+      "POLICY_STATE_INVALID",
+      `The state of a checkpoint of ${policy} in ${slot} cannot be read.`,
+      { slot, policy },
+      { cause },
+    );
   }
 }

@@ -12,6 +12,7 @@ import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import { compare, meanRewardOf, type SequentialVerdict, type Side } from "./evaluation/confidence-sequence.ts";
+import { sufficiencyOf } from "./evaluation/promotion.ts";
 import { judgeTrial, type Trial } from "./evaluation/trial.ts";
 import { experienceWindow } from "./experience/store.ts";
 import type { Evaluation } from "./learner/evaluate-job.ts";
@@ -68,7 +69,7 @@ export class Gate {
     const usable = asked.filter((one) => one.feature_spec === state.features.version);
     // Not the newest: a training that was asked for overtakes those that wait.
     const found = usable.toSorted((one, other) => other.outcomes - one.outcomes)[0] ?? asked[0];
-    if (found === undefined) throw unknownPolicy(checkpoint === undefined ? policy : `${policy}@${checkpoint}`);
+    if (found === undefined) throw checkpoint === undefined ? unknownPolicy(policy) : unknownCheckpoint(slot, policy, checkpoint, state);
     if (found.feature_spec !== state.features.version) throw ofOtherFeatures(slot, found, state.features.version);
     return { policy, checkpoint: found.sha256 };
   }
@@ -83,13 +84,13 @@ export class Gate {
     const { outcomes } = ledger.tally(slot);
     const first = Math.max(0, outcomes - experienceWindow);
     const learned = checkpoints.find(({ sha256 }) => sha256 === deployment.checkpoint)?.outcomes ?? Math.floor((first + outcomes) / 2);
-    const [policy, present] = await Promise.all([this.#stateOf(deployment), this.#stateOf(serving)]);
+    const [policy, present] = await Promise.all([this.#stateOf(slot, deployment), this.#stateOf(slot, serving)]);
     const job = { kind: "evaluate", policy, serving: present, options: optionsOf(slot, features), after: learned } as const;
     return learner.evaluate(job, ledger.outcomes(slot, first, outcomes), asked);
   }
 
-  async #stateOf({ policy, checkpoint }: Deployment): Promise<PolicyState> {
-    return { policy, ...(checkpoint !== undefined && { state: await this.#options.checkpoints.bytes(checkpoint) }) };
+  async #stateOf(slot: string, { policy, checkpoint }: Deployment): Promise<PolicyState> {
+    return { policy, ...(checkpoint !== undefined && { state: await this.#options.checkpoints.bytes(slot, policy, checkpoint) }) };
   }
 
   /** Undefined when nothing is compared. */
@@ -116,13 +117,16 @@ export class Gate {
     const label = labelOf(deployment);
     const state = slots.of(slot);
     if (state.frozen) throw new CodedError("SLOT_FROZEN", `What serves ${slot} is frozen.`, { slot });
-    const refuse = (reason: string, figures: object = {}) =>
-      new CodedError("PROMOTION_REFUSED", `${label} is not promoted: ${reason}.`, { slot, policy: label, reason, ...figures });
+    const refuse = (reason: string, figures: object = {}, more?: string) => {
+      const message = `${label} is not promoted: ${more === undefined ? reason : `${reason}; ${more}`}.`;
+      return new CodedError("PROMOTION_REFUSED", message, { slot, policy: label, reason, ...figures });
+    };
     if (isSame(state.serving, deployment)) throw refuse("it serves already");
     if (state.contender && isSame(state.contender.deployment, deployment) && state.contender.role === "trial") {
       const live = this.live(slot) as LiveComparison;
       const result = resultOf(live);
-      if (result !== "passed") throw refuse(result === "failed" ? "the serving policy does better" : result, { live });
+      if (result === "failed") throw refuse("the serving policy does better", { live });
+      if (result !== "passed") throw refuse(result, { live }, progressOf(live));
       return this.#conclude(slot, deployment, live, automatic);
     }
     if (state.contender?.role === "trial") throw refuse(`${labelOf(state.contender.deployment)} is on trial`);
@@ -132,7 +136,8 @@ export class Gate {
       throw refuse(`it was rolled back before${again}`);
     }
     const evaluation = await this.evaluate(slot, deployment, asked);
-    if (!evaluation.decision.promote) throw refuse(evaluation.decision.reason, { evaluation });
+    const { promote: isPromoted, reason } = evaluation.decision;
+    if (!isPromoted) throw refuse(reason, { evaluation }, reason === "not enough data" ? sufficiencyOf(evaluation) : undefined);
     const begun = await slots.change(slot, (present) => {
       if (present.frozen || present.contender?.role === "trial" || !isSame(present.serving, state.serving)) return undefined;
       if (present.features.version !== state.features.version) return undefined;
@@ -210,6 +215,12 @@ export class Gate {
   }
 }
 
+const unknownCheckpoint = (slot: string, policy: string, checkpoint: string, { checkpoints }: SlotState): CodedError => {
+  const known = checkpoints.filter((one) => one.policy === policy).map(({ sha256 }) => sha256.slice(0, 12));
+  const message = `There is no checkpoint ${checkpoint} of ${policy} in ${slot}; there ${known.length === 0 ? "is none" : `are ${known.join(", ")}`}.`;
+  return new CodedError("POLICY_UNKNOWN", message, { slot, policy, checkpoint });
+};
+
 const ofOtherFeatures = (slot: string, { policy, sha256, feature_spec }: Checkpoint, present: string): CodedError =>
   new CodedError(
     "POLICY_STATE_INVALID",
@@ -218,6 +229,10 @@ const ofOtherFeatures = (slot: string, { policy, sha256, feature_spec }: Checkpo
   );
 
 const summaryOf = (side: Side) => ({ outcomes: side.outcomes, mean_reward: meanRewardOf(side) });
+
+/** How far a trial is. */
+const progressOf = ({ contender, trial }: LiveComparison): string =>
+  `it has ${contender.outcomes} outcomes on trial; ${trial?.least_outcomes} are needed, and then as many as tell which of the two is better`;
 
 /** What the confidence sequence says is so; where it says nothing yet, the trial may. */
 function resultOf({ verdict, trial }: LiveComparison): Trial["result"] {

@@ -4,7 +4,7 @@ import { draw, normal, seededRandom } from "../../modules/policy/chance.ts";
 import { figuresOf } from "../../modules/policy/evaluation/figures.ts";
 import { bootstrapInterval } from "../../modules/policy/evaluation/intervals.ts";
 import { evaluateOffPolicy, type Judged } from "../../modules/policy/evaluation/off-policy.ts";
-import { decidePromotion } from "../../modules/policy/evaluation/promotion.ts";
+import { decidePromotion, sufficiencyOf } from "../../modules/policy/evaluation/promotion.ts";
 import { encode } from "../../modules/policy/features/encode.ts";
 import { defaultSpec } from "../../modules/policy/features/spec.ts";
 
@@ -193,6 +193,15 @@ describe("the decision on promotion", () => {
   it("is not moved by a handful of extreme rewards", () => {
     const judged = log(600, worse, 1).map((outcome, index) => (index % 100 === 0 ? { ...outcome, reward: 1 } : outcome));
     assert.equal(decidePromotion(evaluate(judged)).promote, false);
+  });
+});
+
+describe("a promotion without enough data", () => {
+  it("says how many outcomes there are of how many that are needed", () => {
+    assert.equal(sufficiencyOf(evaluate(log(499, better, 1))), "there are 499 outcomes to judge it by, and 500 are needed");
+    const unlike = { ...evaluate(log(600, better, 1)), effective_sample_size: 12.7 };
+    assert.match(sufficiencyOf(unlike), /^there are 600 outcomes .* worth 12 of its own, and 50 are needed$/);
+    assert.match(sufficiencyOf({ outcomes: 700 }), /too few whole episodes/);
   });
 });
 

@@ -12,6 +12,14 @@ export interface PromotionDecision {
   readonly bound: number;
 }
 
+/** What there is of what is needed, where the decision is "not enough data". */
+export function sufficiencyOf({ outcomes, effective_sample_size: worth }: Pick<Evaluation, "outcomes"> & Partial<Evaluation>): string {
+  const there = `there are ${outcomes} outcomes to judge it by`;
+  if (outcomes < leastOutcomes) return `${there}, and ${leastOutcomes} are needed`;
+  if (worth === undefined) return `${there}, and too few whole episodes among them`;
+  return `${there}, which are worth ${Math.floor(worth)} of its own, and ${leastEffective} are needed`;
+}
+
 /** Whether the evaluation proves that the judged policy is better than the serving one (invariant 9). */
 export function decidePromotion({ outcomes, effective_sample_size, gain }: Evaluation): PromotionDecision {
   const [bound] = gain.interval;

@@ -13,4 +13,5 @@ export const onlineKinds: Readonly<Record<string, PolicyKind>> = { uniform, best
 
 export const kinds: Readonly<Record<string, PolicyKind>> = { ...onlineKinds, kto, reinforce };
 
-export const unknownPolicy = (policy: string): CodedError => new CodedError("POLICY_UNKNOWN", `There is no policy ${policy}.`, { policy });
+export const unknownPolicy = (policy: string): CodedError =>
+  new CodedError("POLICY_UNKNOWN", `There is no policy ${policy}; there are ${Object.keys(kinds).join(", ")}.`, { policy });
