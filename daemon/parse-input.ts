@@ -46,10 +46,18 @@ function describe(issue: z.core.$ZodRawIssue): string | undefined {
     return issue.expected === "nonoptional" ? "is required" : `is required: expected ${nameOf(issue.expected)}`;
   }
   if (issue.code === "invalid_type" && issue.expected === "record") return "expected object";
+  if (issue.code === "too_small") return `expected ${issue.inclusive ? "at least" : "more than"} ${amountOf(issue.minimum, issue.origin)}`;
+  if (issue.code === "too_big") return `expected ${issue.inclusive ? "at most" : "less than"} ${amountOf(issue.maximum, issue.origin)}`;
   if (issue.code !== "unrecognized_keys") return undefined;
   const { shape } = (issue.inst as z.core.$ZodObject)._zod.def;
   const fields = Object.keys(shape ?? {});
   return fields.length === 0 ? "is unknown: no field is expected here" : `is unknown: expected ${anyOf(fields)}`;
+}
+
+/** 3, "3 characters", "1 element" */
+function amountOf(amount: number | bigint, origin: string): string {
+  const unit = origin === "string" ? "character" : origin === "array" ? "element" : undefined;
+  return unit === undefined ? String(amount) : `${amount} ${unit}${Number(amount) === 1 ? "" : "s"}`;
 }
 
 function problemsOf(issue: z.core.$ZodIssue, parent: readonly PropertyKey[] = []): Problem[] {

@@ -44,7 +44,8 @@ export class Client implements AsyncDisposable {
   }
 
   /** @throws ConnectionError */
-  static async connect({ url, prefix, isDefault }: Place): Promise<Client> {
+  static async connect({ url, data, prefix, isDefault }: Place): Promise<Client> {
+    if (url === undefined) throw new ConnectionError(`No daemon runs on ${data}. Start it with: npm start`);
     const { username, password, protocol, host } = new URL(url);
     const credentials = username === "" ? {} : { user: decodeURIComponent(username), pass: decodeURIComponent(password) };
     try {

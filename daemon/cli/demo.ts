@@ -33,7 +33,11 @@ export async function runDemo({ directory: given, place, json, signal }: DemoOpt
 
   await using daemon = await reachDaemon(place, signal);
   const { client } = daemon;
-  if (daemon.started) say("No daemon was running: one is started for the time of the demo, and its data stay.");
+  say(
+    daemon.started
+      ? "No daemon was running: one is started for the time of the demo, and its data stay."
+      : `Played by the daemon at ${client.url}, which keeps what it learns.`,
+  );
 
   const { files, more } = await findFiles(client, directory, maximumFiles);
   const known = await outcomesSoFar(client);

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { loadConfig } from "../config.ts";
 
 export interface Place {
-  readonly url: string;
+  /** Undefined when no daemon runs on the data folder that was named. */
+  readonly url: string | undefined;
+  readonly data: string;
   readonly prefix: string | undefined;
   /** Nobody named a server: where no daemon answers, one may be started. */
   readonly isDefault: boolean;
@@ -12,17 +14,17 @@ export interface Place {
 
 /**
  * In this order: `--url`; the NATS server of the configuration (REPRISE_NATS_URL, `nats-url` in reprise.yaml); the daemon that
- * runs on the configured data folder; the default port.
+ * runs on the configured data folder; the default port, unless REPRISE_DATA names a folder: another daemon is not meant then.
  * @throws ConfigError
  */
 export function locateDaemon(url: string | undefined, env: NodeJS.ProcessEnv, cwd: string): Place {
   const invocation = loadConfig([], env, cwd);
   if (invocation.kind !== "run") throw new Error("a configuration without arguments is one to run");
   const { nats, data, prefix } = invocation.config;
-  const running = runningDaemon(data);
-  if (url !== undefined) return { url, prefix, isDefault: false };
-  if (nats.kind === "external") return { url: nats.url, prefix, isDefault: false };
-  return { url: running ?? `nats://127.0.0.1:${nats.port || 4222}`, prefix, isDefault: true };
+  if (url !== undefined) return { url, data, prefix, isDefault: false };
+  if (nats.kind === "external") return { url: nats.url, data, prefix, isDefault: false };
+  const usual = env.REPRISE_DATA === undefined ? `nats://127.0.0.1:${nats.port || 4222}` : undefined;
+  return { url: runningDaemon(data) ?? usual, data, prefix, isDefault: true };
 }
 
 /** The NATS address of the daemon that runs on this data folder; undefined when none does. */

@@ -97,9 +97,9 @@ describe("the command line", () => {
     assert.equal(unused.code, 2);
     assert.match(unused.errors, /No NATS server answers at nats:\/\/127\.0\.0\.1:1/);
     assert.doesNotMatch(unused.errors, /npm start/);
-    const stopped = await run(["call", "system:ping"], { REPRISE_DATA: join(folder, "none"), REPRISE_NATS_PORT: "1" });
+    const stopped = await run(["call", "system:ping"], { REPRISE_DATA: join(folder, "none") });
     assert.equal(stopped.code, 2);
-    assert.match(stopped.errors, /No NATS server answers at nats:\/\/127\.0\.0\.1:1: .*Start the daemon with: npm start/);
+    assert.match(stopped.errors, /No daemon runs on .*none\. Start it with: npm start/);
     const alone = await run(["call", "system:ping"], { REPRISE_NATS_URL: daemon.daemon.natsUrl, REPRISE_PREFIX: "elsewhere" });
     assert.equal(alone.code, 2);
     assert.match(alone.errors, /no daemon answers/);

@@ -83,8 +83,9 @@ describe("the demo", () => {
       env: environment({ REPRISE_DATA: daemon.config.data }),
       stdio: ["ignore", "pipe", "ignore"],
     });
-    const [text] = await once(createInterface({ input: child.stdout }), "line");
-    assert.equal(text, "There are more than 500 files: the first 500 are played, sorted by path.");
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    assert.match((await lines.next()).value, /^Played by the daemon at nats:/);
+    assert.equal((await lines.next()).value, "There are more than 500 files: the first 500 are played, sorted by path.");
     child.kill("SIGINT");
     await once(child, "close");
   });

@@ -32,6 +32,14 @@ describe("the daemon that a command line talks to", () => {
     assert.equal(locateDaemon(undefined, {}, folder).url, "nats://127.0.0.1:4222");
   });
 
+  it("is none where nobody runs on the data folder that is named, rather than another one", () => {
+    const env = { REPRISE_DATA: join(folder, "elsewhere") };
+    assert.equal(locateDaemon(undefined, env, folder).url, undefined);
+    announce({ pid: process.pid, nats: "nats://127.0.0.1:39999", http: "" });
+    assert.equal(locateDaemon(undefined, env, folder).url, undefined);
+    assert.equal(locateDaemon(undefined, { REPRISE_DATA: join(folder, ".reprise") }, folder).url, "nats://127.0.0.1:39999");
+  });
+
   it("is the one that is named, by --url before the environment", () => {
     announce({ pid: process.pid, nats: "nats://127.0.0.1:39999", http: "" });
     const env = { REPRISE_NATS_URL: "nats://one.example:4222", REPRISE_PREFIX: "acme" };

@@ -78,7 +78,7 @@ test("of several allowed forms, the one that was meant tells what is wrong; if n
     [{ resolutions: { mood: "mine" } }, "resolutions.mood", 'expected "ours", "theirs" or object'],
     [{ resolutions: { mood: { value: 1, valeu: 1 } } }, "resolutions.mood.valeu", "is unknown: expected value"],
     [{ resolutions: { mood: {} } }, "resolutions.mood.value", "is required"],
-    [{ resolutions: { m: "ours" } }, "resolutions.m", "the name is not valid: Too small: expected string to have >=2 characters"],
+    [{ resolutions: { m: "ours" } }, "resolutions.m", "the name is not valid: expected at least 2 characters"],
     [{ resolutions: "mine" }, "resolutions", "expected object"],
     [{ to: { group: 1 } }, "to.group", "Invalid input: expected string, received number"],
     [{ to: {} }, "to", "group is required: expected string; or agents is required: expected array"],

@@ -94,6 +94,7 @@ export function verdict({ learned, fixed, best_possible }: Summary): string {
   if (best === undefined) return "";
   const against = (reward: number) => {
     const difference = reward - best.mean_reward;
+    if (Math.abs(difference) < 0.00005) return "the same as";
     const share = best.mean_reward > 0 ? ` (${((100 * Math.abs(difference)) / best.mean_reward).toFixed(1)} %)` : "";
     return `${Math.abs(difference).toFixed(4)}${share} ${difference >= 0 ? "above" : "below"}`;
   };
