@@ -3,7 +3,7 @@
  *
  * A module is the default export of `modules/<name>.ts` or `modules/<name>/index.ts`. It owns one domain, its name: all its
  * commands and events are `<name>:…`. It imports from `daemon/` only what is pure (module.ts,
- * errors.ts, names.ts, parse-input.ts, capabilities.ts, yaml.ts, retry.ts, leases.ts), never from another module; everything that touches NATS, git or the data
+ * errors.ts, names.ts, events/message-ids.ts, parse-input.ts, capabilities.ts, yaml.ts, retry.ts, leases.ts), never from another module; everything that touches NATS, git or the data
  * folder reaches it through `ModuleContext`.
  */
 import type { Logger } from "pino";

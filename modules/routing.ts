@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { CodedError } from "../daemon/errors.ts";
+import { derivedId } from "../daemon/events/message-ids.ts";
 import { type Caller, commandsOf, defineModule, type EventRecord, type MessageMeta, type ModuleContext } from "../daemon/module.ts";
 import { isName, isPattern, matches, withoutOverlap } from "../daemon/names.ts";
 
@@ -90,11 +91,12 @@ class Rules implements AsyncDisposable {
     if (failures.length > 0) throw worthRepeating ?? failures[0];
   }
 
-  async #applyOne({ id, condition, mapping, emit, caller }: Rule, event: EventRecord, cause: MessageMeta): Promise<void> {
+  async #applyOne({ id: rule, condition, mapping, emit, caller }: Rule, event: EventRecord, consequence: MessageMeta): Promise<void> {
     const scope = { event, data: event.data, now: new Date().toISOString() };
     if (condition !== undefined && !(await this.#holds(condition, scope))) return;
     const data = mapping === undefined ? event.data : await this.#context.expressions.evaluate(mapping, scope);
-    await this.#context.call("event:emit", { event: emit, data: data ?? null, id: consequenceId(id, event.id) }, { caller, cause });
+    const id = consequenceId(rule, event.id);
+    await this.#context.call("event:emit", { event: emit, data: data ?? null, id }, { caller, cause: { ...consequence, id } });
   }
 
   async #holds(condition: string, scope: object): Promise<boolean> {
@@ -118,7 +120,7 @@ class Rules implements AsyncDisposable {
 
 /** The same for the same rule and event, so that a repeated delivery emits nothing twice; of bounded length, however long the chain. */
 const consequenceId = (ruleId: string, eventId: string): string =>
-  createHash("sha256").update(`${ruleId}\n${eventId}`).digest("base64url").slice(0, 32);
+  derivedId(createHash("sha256").update(`${ruleId}\n${eventId}`).digest("base64url").slice(0, 32), "routed");
 
 const isLive = ({ expires_at }: Rule): boolean => expires_at === undefined || Date.parse(expires_at) > Date.now();
 const byPriority = (left: Rule, right: Rule): number => right.priority - left.priority || left.created_at.localeCompare(right.created_at);

@@ -4,15 +4,13 @@
 import { headers, type MsgHdrs } from "@nats-io/transport-node";
 import type { EventRecord, MessageMeta } from "../module.ts";
 import { newId, newTraceparent } from "./ids.ts";
+import { idGrammar } from "./message-ids.ts";
 
 /** An event before the log gave it a sequence. */
 export type UnstoredEvent = Omit<EventRecord, "seq">;
 
 /** An event without its payload. */
 export type EventAttributes = Omit<EventRecord, "data">;
-
-/** Ids of clients stand in headers and subjects: printable ASCII without space, wildcards or separators of ours. */
-export const idGrammar = /^[A-Za-z0-9_-][A-Za-z0-9_.:@/+=-]{0,127}$/;
 
 /** The headers under which an event is published. */
 export function encodeEvent(event: UnstoredEvent): MsgHdrs {
@@ -53,7 +51,7 @@ export function decodeAttributes(head: MsgHdrs | undefined, seq: number): EventA
   return { correlation: id, hops: 0, time: "", source: "", ...read, id, type, seq };
 }
 
-/** What a request's headers say; the daemon fills in what is missing. `hops` counts the message that the headers name. */
+/** What a request's headers say; the daemon fills in what is missing, and replaces an id that nobody outside may give. `hops` counts the message that the headers name. */
 export function decodeRequest(head: MsgHdrs | undefined): MessageMeta & { source?: string } {
   if (head === undefined) {
     const id = newId();

@@ -5,6 +5,8 @@
  * 1. Nothing is stored, forwarded or scheduled before the caller's capabilities were checked on the target.
  * 2. Events in a module's domain come from that module alone.
  * 3. A condition that does not parse or does not evaluate fails closed.
+ * 4. An id of the daemon's own form comes from a module, or is that of the request itself: nobody emits what the daemon would take
+ *    for its own event (see message-ids.ts).
  */
 import { covers, emitTarget } from "../capabilities.ts";
 import { CodedError } from "../errors.ts";
@@ -25,11 +27,12 @@ import type {
 } from "./contract.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import type { Delivery } from "./delivery.ts";
-import { idGrammar, type UnstoredEvent } from "./envelope.ts";
+import type { UnstoredEvent } from "./envelope.ts";
 import type { EventIndex } from "./event-index.ts";
 import type { Append, EventLog } from "./event-log.ts";
 import { EventReader } from "./event-reader.ts";
 import { newId } from "./ids.ts";
+import { idGrammar, isOwnId } from "./message-ids.ts";
 import type { Acknowledgement } from "./publisher.ts";
 import { type Scheduled, type Schedules, scheduleListener } from "./schedules.ts";
 
@@ -159,9 +162,9 @@ export class EventBus implements Events {
     }
   }
 
-  /** Emits an event of a module's own domain. */
+  /** Emits an event of a module's own domain. Only one of the same domain can be the one that it repeats. */
   async emitOwn(name: string, data: unknown, source: string, cause: Partial<MessageMeta>, id?: string): Promise<EmittedOwn> {
-    const known = id === undefined ? undefined : this.#options.index.findById(id);
+    const known = id === undefined ? undefined : this.#options.index.findById(id, `${domainOf(name)}:*`);
     if (id !== undefined && known !== undefined) return { id, seq: known, duplicate: true };
     const eventId = id ?? newId();
     const meta: MessageMeta = { id: eventId, correlation: eventId, hops: 0, ...cause };
@@ -222,11 +225,7 @@ export class EventBus implements Events {
   /** Checks everything that needs no waiting. @returns whether the target is a command */
   #admit(request: EmitRequest, caller: Caller, meta: MessageMeta): boolean {
     const name = assertName(request.event);
-    if (request.id !== undefined && !idGrammar.test(request.id)) {
-      throw new CodedError("REQUEST_INVALID", "id: expected 1 to 128 characters of letters, digits and _-.:@/+=", {
-        id: request.id.slice(0, 128),
-      });
-    }
+    assertMayGive(request.id, caller, meta);
     if (meta.hops > maxHops) throw tooManyHops(name, meta.hops);
     const { commands } = this.#options;
     if (commands.has(name)) return true; // its capability is checked where it is called
@@ -279,6 +278,15 @@ export class EventBus implements Events {
 
 function eventOf(type: string, data: unknown, id: string, source: string, meta: MessageMeta): UnstoredEvent {
   return { ...meta, id, type, time: new Date().toISOString(), source: `reprise/${source}`, data };
+}
+
+/** The id of the request itself was checked where it came in, or is the daemon's own. @throws CodedError REQUEST_INVALID */
+function assertMayGive(id: string | undefined, { kind }: Caller, meta: MessageMeta): void {
+  if (id === undefined || id === meta.id || kind === "module" || idGrammar.test(id)) return;
+  const message = isOwnId(id)
+    ? "id: one that begins with a ULID and a slash, or holds a ~, is given by the daemon alone; put a word of yours before it"
+    : "id: expected 1 to 128 characters of letters, digits and _-.:@/+=";
+  throw new CodedError("REQUEST_INVALID", message, { id: id.slice(0, 128) });
 }
 
 /** @returns when a request is due; undefined = now */

@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
+import { derivedId } from "../../daemon/events/message-ids.ts";
 import { openLeases } from "../../daemon/leases.ts";
 import { type Attempt, type Call, commandsOf, type Delivered, defineModule, type EventRecord } from "../../daemon/module.ts";
 import { activityOf } from "./activity.ts";
@@ -265,6 +266,6 @@ async function reportClaim(claim: z.output<typeof wire.claimReport>, { state: ho
   const known = home.registry.agents.get(claim.agent_id);
   const reason = "The model says so, and no event of this run shows it.";
   const event = { ...(known && isLiving(known) && aboutOf(known)), ...claim, reason };
-  await context.emit("agent:claim_unverified", event, placeOf(meta, claim.agent_id), { id: `${meta.id}/claim` });
+  await context.emit("agent:claim_unverified", event, placeOf(meta, claim.agent_id), { id: derivedId(meta.id, "claim") });
   return { reported: true as const };
 }

@@ -1,6 +1,7 @@
 /** Messages to agents and their replies: durable events, each to one receiver. */
 import type { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
+import { derivedId } from "../../daemon/events/message-ids.ts";
 import type { Call, Caller, MessageMeta } from "../../daemon/module.ts";
 import { type Home, nameOf } from "./home.ts";
 import { type AgentRecord, isLiving, type Pending } from "./registry.ts";
@@ -39,7 +40,7 @@ export async function broadcast(
     deliver(
       home,
       {
-        message_id: `${meta.id}/${agent_id}`,
+        message_id: derivedId(meta.id, agent_id),
         from: nameOf(caller),
         to: agent_id,
         message,
@@ -53,7 +54,13 @@ export async function broadcast(
 
 /** The answer of an agent of ours, once. */
 export async function answer(home: Home, asked: Pending, content: Answer): Promise<void> {
-  const reply = { message_id: `${asked.message_id}/reply`, from: asked.to, to: asked.from, in_reply_to: asked.message_id, ...content };
+  const reply = {
+    message_id: derivedId(asked.message_id, "reply"),
+    from: asked.to,
+    to: asked.from,
+    in_reply_to: asked.message_id,
+    ...content,
+  };
   // A reply is answered by nobody, so it does not lengthen a chain of messages, and can always be given.
   await deliver(home, reply, { ...asked.place, hops: asked.place.hops - 1, agent: asked.to });
 }
@@ -62,7 +69,7 @@ export const answerWithError = (home: Home, asked: Pending, error: Problem): Pro
 
 async function deliver(home: Home, message: Message, place: Partial<MessageMeta>): Promise<Sent> {
   const { message_id, to, in_reply_to } = message;
-  const { seq } = await home.context.emit("agent:message_sent", message, withoutId(place), { id: `${message_id}/sent` });
+  const { seq } = await home.context.emit("agent:message_sent", message, withoutId(place), { id: derivedId(message_id, "sent") });
   if (in_reply_to !== undefined) {
     home.registry.settle(in_reply_to);
     home.replies.get(in_reply_to)?.(message);

@@ -5,6 +5,7 @@
 import type { z } from "zod";
 import { intersect } from "../../daemon/capabilities.ts";
 import { CodedError } from "../../daemon/errors.ts";
+import { derivedId } from "../../daemon/events/message-ids.ts";
 import type { Call, Caller } from "../../daemon/module.ts";
 import { issuesOf, parseInput, tellIssues } from "../../daemon/parse-input.ts";
 import { retry } from "../../daemon/retry.ts";
@@ -78,8 +79,8 @@ async function spawnOne(
 ): Promise<Spawned> {
   const agent_id = context.newId();
   const place = placeOf(meta, agent_id);
-  const record = recordOf(agent_id, `${meta.id}/${number}`, request, profile, home, caller);
-  const { seq, duplicate } = await context.emit("agent:spawned", record, place, { id: `${record.request}/spawned` });
+  const record = recordOf(agent_id, derivedId(meta.id, String(number)), request, profile, home, caller);
+  const { seq, duplicate } = await context.emit("agent:spawned", record, place, { id: derivedId(record.request, "spawned") });
   if (!duplicate) home.registry.apply({ type: "agent:spawned", data: record, time: record.spawned_at, seq }, place);
   const spawned = duplicate ? earlier(home, record.request) : home.registry.get(agent_id);
   const run_id = spawned.run_id ?? (spawned.pattern === undefined ? undefined : await begin(home, spawned, !duplicate));

@@ -1,5 +1,6 @@
 /** How an agent that plays no pattern answers a message: by its rules, else by its model, else it says that it cannot. */
 import { CodedError } from "../../daemon/errors.ts";
+import { derivedId } from "../../daemon/events/message-ids.ts";
 import { createFence } from "../../daemon/fence.ts";
 import type { Caller, ModuleContext } from "../../daemon/module.ts";
 import type { Answer } from "./messages.ts";
@@ -82,7 +83,7 @@ async function byOther({ context, ask }: Thinking, agent: AgentRecord, { subject
   let questions = 0;
   return context.agentNetwork.prompt(subject, textOf(asked.message), {
     signal: AbortSignal.any([signal, AbortSignal.timeout(longestAnswer)]),
-    onQuery: (question) => ask(agent, { ...asked, message_id: `${asked.message_id}/question-${++questions}` }, question, signal),
+    onQuery: (question) => ask(agent, { ...asked, message_id: derivedId(asked.message_id, `question-${++questions}`) }, question, signal),
   });
 }
 
@@ -113,7 +114,7 @@ async function byModel({ context, registry }: Thinking, agent: AgentRecord, prof
     prompt: fence.data("The message, and who sent it", { from: asked.from, message: asked.message }),
     schema: answerSchema,
   };
-  const cause = { ...asked.place, id: `${asked.message_id}/answer`, agent: agent.agent_id };
+  const cause = { ...asked.place, id: derivedId(asked.message_id, "answer"), agent: agent.agent_id };
   try {
     const payer = runOf(registry, asked.from) ?? runOf(registry, agent.parent);
     const { object, ...spending } =
@@ -168,7 +169,7 @@ function readAsJson(text: string): unknown {
 async function emitAll(context: ModuleContext, agent: AgentRecord, asked: Pending, events: Thought["events"]): Promise<void> {
   const cause = { ...asked.place, agent: agent.agent_id };
   for (const [index, { event, data }] of events.entries()) {
-    const id = `${asked.message_id}/event-${index + 1}`;
+    const id = derivedId(asked.message_id, `event-${index + 1}`);
     await context.call("event:emit", { event, id, data: data ?? null }, { caller: callerOf(agent), cause: { ...cause, id } });
   }
 }

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
+import { derivedId } from "../../daemon/events/message-ids.ts";
 import type { Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
 import { retry } from "../../daemon/retry.ts";
 import { hashOf } from "./canonical.ts";
@@ -41,7 +42,7 @@ export async function request({ context, register }: Approvals, asked: Asked, ca
     requested_at: new Date(now).toISOString(),
     expires_at: new Date(now + within * 1000).toISOString(),
   };
-  const { duplicate } = await context.emit("approval:requested", made, withoutId(meta), { id: `${meta.id}/approval` });
+  const { duplicate } = await context.emit("approval:requested", made, withoutId(meta), { id: derivedId(meta.id, "approval") });
   if (duplicate) return register.askedBy(meta.id) ?? made;
   register.keep(made);
   await scheduleExpiry(context, made);

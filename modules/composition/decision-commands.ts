@@ -1,6 +1,7 @@
 /** The commands on the decisions of a pattern: track one, give it its outcome, read them back. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
+import { derivedId } from "../../daemon/events/message-ids.ts";
 import { commandsOf } from "../../daemon/module.ts";
 import { cursorGrammar } from "./catalogue/decision-rows.ts";
 import type { TrackedDecision } from "./commit-message.ts";
@@ -78,7 +79,7 @@ export const decisionCommands = {
       const data = { pattern: name, version, id, ...JSON.parse(JSON.stringify(said)) };
       using recorded = state.projection.waitFor(outcomeKey(id), signal);
       // One id for each decision: where two resolve it at once, the log keeps the first.
-      const { duplicate } = await context.emit(resolvedEvent, data, meta, { id: `${resolvedEvent}:${id}` });
+      const { duplicate } = await context.emit(resolvedEvent, data, meta, { id: derivedId(id, "resolved") });
       if (duplicate) throw resolvedAlready(id);
       return { id, pattern: name, ...(wait && { commit: await recorded.commit }) };
     },

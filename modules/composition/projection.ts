@@ -6,6 +6,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
+import { derivedId } from "../../daemon/events/message-ids.ts";
 import type { EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
 import { type DecisionCommit, readMessage, renderMessage, type TrackedDecision } from "./commit-message.ts";
 import { decisionEntry, isPending, resolution } from "./entries.ts";
@@ -240,7 +241,7 @@ export class DecisionProjection implements AsyncDisposable {
   /** The id makes a repetition harmless. @returns the event's place in the log, which is behind all that the commit records */
   async #tell({ info, decisions }: DecisionCommit): Promise<number> {
     const data = { commit: info.commit, author: info.author.name, decisions };
-    return (await this.#context.emit(recordedEvent, data, undefined, { id: `${recordedEvent}:${info.commit}` })).seq;
+    return (await this.#context.emit(recordedEvent, data, undefined, { id: derivedId(info.commit, "recorded") })).seq;
   }
 
   /** A crash may have come between the commit and its event. */

@@ -96,6 +96,6 @@ export async function select(
     reason: `${made.reason}; ${fitting.length} of ${asked?.length ?? valid.length} meet the requirements`,
     decision_id: made.decision_id,
   };
-  await context.emit(selectedEvent, { task, ...answer }, meta, { id: `${selectedEvent}:${made.decision_id}` });
+  await context.emit(selectedEvent, { task, ...answer }, meta, { id: `${made.decision_id}/pattern_selected` });
   return answer;
 }

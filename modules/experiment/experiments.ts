@@ -36,7 +36,7 @@ export async function openExperiments(context: ModuleContext): Promise<Experimen
     Object.assign(experiment, { state, evidence, ended_at: new Date().toISOString() });
     await keep(experiment);
     const data = { name: experiment.name, state, ...evidence };
-    await context.emit("experiment:concluded", data, {}, { id: `experiment-concluded-${experiment.id}` });
+    await context.emit("experiment:concluded", data, {}, { id: `${experiment.id}/concluded` });
   }
 
   /** Repeated while the other modules do not answer; what cannot succeed ends it, with the reason. */
@@ -93,7 +93,7 @@ export async function openExperiments(context: ModuleContext): Promise<Experimen
         await context.call("policy:configure", { slot: slotOf(experiment), learn: [] });
         await keep(experiment);
         await context.emit("experiment:started", { name, variants, mode, runs: request.runs }, meta, {
-          id: `experiment-started-${experiment.id}`,
+          id: `${experiment.id}/started`,
         });
       } catch (error) {
         experiments.delete(name);

@@ -99,7 +99,7 @@ export async function record(outcome: Outcome, decision: Decision, { state, cont
     source,
   };
   const written = context
-    .emit("policy:outcome_recorded", event, meta, { id: `outcome-${decision_id}` })
+    .emit("policy:outcome_recorded", event, meta, { id: `${decision_id}/outcome` })
     .then(async ({ seq, duplicate }) => {
       await state.ledger.reached(seq, signal);
       return !duplicate;

@@ -1,6 +1,7 @@
 /** The domain `tool`: lists tools and calls them. A tool written for the daemon is one file in `library/`. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
+import { isOwnId } from "../../daemon/events/message-ids.ts";
 import { type Call, commandsOf, defineModule, type Module } from "../../daemon/module.ts";
 import { callTool } from "./call.ts";
 import { loadLibrary } from "./library.ts";
@@ -53,6 +54,7 @@ const module: Module<State> = defineModule<State>({
       deadline,
       capability: ({ name }) => `tool:${name}`,
       async handle({ name, arguments: given, idempotency_key: idempotencyKey, timeout }, call) {
+        assertMayGive(idempotencyKey, call);
         const tool = call.state.tools.get(name);
         if (tool === undefined) throw new CodedError("TOOL_NOT_FOUND", `There is no tool ${name}.`, { name });
         const begun = performance.now();
@@ -93,6 +95,12 @@ const module: Module<State> = defineModule<State>({
 });
 
 export default module;
+
+/** A tool that knows the key of a step already would not do the step. @throws CodedError REQUEST_INVALID */
+function assertMayGive(key: string | undefined, { caller, meta }: Call<State>): void {
+  if (key === undefined || key === meta.id || caller.kind === "module" || !isOwnId(key)) return;
+  throw new CodedError("REQUEST_INVALID", "tool:call: idempotency_key: one of this form is given to the steps of runs alone", { key });
+}
 
 const describe = ({ name, description, parameters, returns, idempotent, timeout }: Tool) => ({
   name,

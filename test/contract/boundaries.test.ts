@@ -8,6 +8,7 @@ import { temporaryFolder } from "../harness/git.ts";
 /** What modules may import of the daemon: files without I/O. */
 const pureFiles = [
   "daemon/events/contract.ts",
+  "daemon/events/message-ids.ts",
   "daemon/module.ts",
   "daemon/errors.ts",
   "daemon/names.ts",

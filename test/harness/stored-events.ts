@@ -6,6 +6,7 @@ import { until } from "./until.ts";
 export interface StoredEvent {
   readonly id: string;
   readonly type: string;
+  readonly source: string;
   readonly seq: number;
   readonly run: string;
   readonly data: Record<string, unknown>;
@@ -25,6 +26,7 @@ export async function readStoredEvents(daemon: Pick<DaemonProcess, "url" | "data
         events.push({
           id: header.get("ce-id"),
           type: header.get("ce-type"),
+          source: header.get("ce-source"),
           run: header.get("ce-run"),
           seq: at,
           data: JSON.parse(Buffer.from(data).toString()),

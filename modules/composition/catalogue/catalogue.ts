@@ -8,6 +8,7 @@
  * 5. What is damaged is named and hides nothing else; once it is mended all is read anew.
  */
 import { CodedError } from "../../../daemon/errors.ts";
+import { derivedId } from "../../../daemon/events/message-ids.ts";
 import type { Database, FileState, ModuleContext, SqlStatement } from "../../../daemon/module.ts";
 import { type CompositionFields, type CompositionType, compositionTypes, tryReadComposition } from "../content.ts";
 import { findEdits, withoutEdits } from "../derived-fields.ts";
@@ -245,7 +246,7 @@ export class Catalogue implements AsyncDisposable {
       const commit = change?.commit ?? this.#head ?? "";
       const data = { name, type, path, commit, author: change?.author.name ?? "", issues };
       this.#context.log.warn({ path, commit, issues }, "a composition is invalid");
-      await this.#context.emit(invalidEvent, data, undefined, { id: `${invalidEvent}:${commit}:${path}` });
+      await this.#context.emit(invalidEvent, data, undefined, { id: derivedId(commit, `invalid/${path}`) });
       if (this.#closed) return;
       this.#database.prepare("UPDATE compositions SET reported = 1 WHERE path = ? AND blob = ?").run(path, row.blob as string);
     }
