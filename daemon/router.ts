@@ -188,7 +188,8 @@ function admit(name: string, command: Command, input: unknown, caller: Caller): 
   if (caller.kind !== "agent" && caller.capabilities === undefined) return { parsed: parsed.data, target: undefined };
   const target = command.capability === undefined ? name : command.capability(parsed.data);
   if (target !== undefined && !covers(caller.capabilities, target)) {
-    throw new CodedError("CAPABILITY_DENIED", `${caller.id} may not use ${target}`, { caller: caller.id, target });
+    const message = `${caller.id} may not use ${target}: its profile, or the pattern that it plays, does not have it among its capabilities`;
+    throw new CodedError("CAPABILITY_DENIED", message, { caller: caller.id, target });
   }
   return { parsed: parsed.data, target };
 }

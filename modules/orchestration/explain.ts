@@ -1,6 +1,6 @@
 /** What a pattern will do, read from its text alone: the reply of `orchestration:explain`. */
 import { z } from "zod";
-import { emitTarget, toolTarget } from "../../daemon/capabilities.ts";
+import { covers, emitTarget, toolTarget } from "../../daemon/capabilities.ts";
 import { type Condition, type Expression, type Field, type Statement, walk } from "./language/ast.ts";
 import { type Pattern, problemsOf } from "./pattern.ts";
 
@@ -20,6 +20,10 @@ export const explanation = z.object({
   profiles: z.array(z.string()).describe("of the agents that it spawns"),
   patterns: z.array(z.string()).describe("played within it"),
   capabilities: z.array(z.string()).describe("what a player must be allowed to do to play all of it, and the patterns within it"),
+  uncovered: z
+    .array(z.string())
+    .describe("of these, what the pattern's own `capabilities` leave out: there it would fail; add them, or take the statements out"),
+  unknown: z.array(z.string()).describe("tools and commands that are not there now"),
   includes: z.array(z.string()).describe("patterns within it that cannot be read now: what they need is not listed"),
   warnings: z.array(z.object({ ...place, message: z.string(), suggestion: z.string().optional() })),
   problems: z.array(z.object({ ...place, message: z.string() })).describe("what keeps it from being played"),
@@ -38,6 +42,7 @@ export function explain(pattern: Pattern): Explanation {
   const tools = named((one) => (one.kind === "run" ? [one.tool] : []));
   const problems = problemsOf(pattern);
   const needed = all.flatMap(({ kind }) => (Object.hasOwn(capabilityOf, kind) ? (capabilityOf[kind] as string) : []));
+  const capabilities = [...new Set([...events.map(emitTarget), ...commands, ...tools.map(toolTarget), ...needed])].sort();
   return {
     logic: [...pattern.blocks],
     statements: all
@@ -51,7 +56,9 @@ export function explain(pattern: Pattern): Explanation {
     slots: [...new Set(all.flatMap((one) => (one.kind === "choose" ? one.slot : [])))],
     profiles: named((one) => (one.kind === "spawn" && one.fields.kind === "pairs" ? [profileIn(one.fields.pairs)] : [])),
     patterns: named((one) => (one.kind === "include" ? [one.pattern] : one.kind === "combine" ? [...one.patterns] : [])),
-    capabilities: [...new Set([...events.map(emitTarget), ...commands, ...tools.map(toolTarget), ...needed])].sort(),
+    capabilities,
+    uncovered: uncoveredBy(pattern, capabilities),
+    unknown: [],
     includes: [],
     warnings: warningsOf(pattern),
     problems,
@@ -59,11 +66,17 @@ export function explain(pattern: Pattern): Explanation {
   };
 }
 
-/**
- * Explains a pattern, and counts what the patterns within it need, and those within them.
- * @param load resolves with undefined when there is no such pattern
- */
-export async function explainWhole(pattern: Pattern, load: (name: string) => Promise<Pattern | undefined>): Promise<Explanation> {
+/** What is there beside the pattern. */
+export interface Surroundings {
+  /** Resolves with undefined when there is no such pattern. */
+  load(name: string): Promise<Pattern | undefined>;
+  /** Names of the tools. */
+  tools(): Promise<readonly string[]>;
+  isCommand(name: string): boolean;
+}
+
+/** Explains a pattern, and counts what the patterns within it need, and those within them. */
+export async function explainWhole(pattern: Pattern, { load, tools, isCommand }: Surroundings): Promise<Explanation> {
   const whole = explain(pattern);
   const capabilities = new Set(whole.capabilities);
   const includes: string[] = [];
@@ -81,7 +94,23 @@ export async function explainWhole(pattern: Pattern, load: (name: string) => Pro
     for (const one of needed) capabilities.add(one);
     waiting.push(...patterns);
   }
-  return { ...whole, capabilities: [...capabilities].sort(), includes };
+  const needed = [...capabilities].sort();
+  const fixed = fixedNames(pattern);
+  const there = fixed.tools.length > 0 ? await tools() : [];
+  const unknown = [...fixed.tools.filter((name) => !there.includes(name)), ...fixed.commands.filter((name) => !isCommand(name))];
+  return { ...whole, capabilities: needed, uncovered: uncoveredBy(pattern, needed), unknown, includes };
+}
+
+const uncoveredBy = ({ capabilities }: Pattern, needed: readonly string[]): string[] => needed.filter((one) => !covers(capabilities, one));
+
+/** Names that are written out; those in variables are known only while it runs. */
+function fixedNames({ strategy }: Pattern): { readonly tools: string[]; readonly commands: string[] } {
+  const all = [...walk(strategy.statements)];
+  const fixed = ({ source }: Expression) => /^"([^"{]*)"$/.exec(source)?.[1] ?? [];
+  return {
+    tools: [...new Set(all.flatMap((one) => (one.kind === "run" ? fixed(one.tool) : [])))],
+    commands: [...new Set(all.flatMap((one) => (one.kind === "call" || one.kind === "consider" ? fixed(one.command) : [])))],
+  };
 }
 
 export const warningsOf = ({ strategy }: Pattern): Explanation["warnings"] =>

@@ -137,7 +137,12 @@ export default defineModule<Runs>({
       reads: true,
       input: z.strictObject({ pattern: z.string().optional(), content: z.string().optional().describe("YAML of a pattern") }),
       output: explanation,
-      handle: async (given, { context }) => explainWhole(await givenPattern(context, given), (name) => findPattern(context, name)),
+      handle: async (given, { context }) =>
+        explainWhole(await givenPattern(context, given), {
+          load: (name) => findPattern(context, name),
+          tools: async () => (await context.call<{ tools: { name: string }[] }>("tool:list", {})).tools.map(({ name }) => name),
+          isCommand: context.isCommand,
+        }),
     }),
     "orchestration:simulate": command({
       description: "Plays a pattern with stubbed agents and tools and tells what a run would do. It changes nothing.",

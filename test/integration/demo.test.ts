@@ -84,7 +84,7 @@ describe("the demo", () => {
       stdio: ["ignore", "pipe", "ignore"],
     });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    assert.match((await lines.next()).value, /^Played by the daemon at nats:/);
+    assert.match(String((await lines.next()).value), /^Played by the daemon at nats:/);
     assert.equal((await lines.next()).value, "There are more than 500 files: the first 500 are played, sorted by path.");
     child.kill("SIGINT");
     await once(child, "close");

@@ -251,8 +251,10 @@ test("an unknown run is RUN_NOT_FOUND, a profile is no pattern", async () => {
 
 test("the shipped pattern is playable without a warning and declares what it needs", async () => {
   const content = await readFile(new URL("../../compositions/orchestrations/compression_tournament.yaml", import.meta.url), "utf8");
-  await using module = await start({});
+  const tools = ["list_files", "profile_file", "compress"].map((name) => ({ name }));
+  await using module = await start({}, { handlers: { "tool:list": () => ({ tools }) } });
   const explained = await module.call("orchestration:explain", { content });
+  assert.deepEqual([explained.uncovered, explained.unknown], [[], []]);
   assert.deepEqual(explained.warnings, []);
   assert.equal(explained.playable, true);
   assert.deepEqual(explained.slots, ["compression"]);
@@ -263,6 +265,18 @@ test("the shipped pattern is playable without a warning and declares what it nee
     explained.capabilities.filter((one: string) => !one.startsWith("emit:compression:")).sort(),
     declared.filter((one) => one !== "emit:compression:*").sort(),
   );
+});
+
+test("what its own capabilities leave out is named, and what is not there", async () => {
+  const handlers = { "tool:list": () => ({ tools: [{ name: "there" }] }) };
+  await using module = await start({}, { handlers });
+  const strategy = 'RUN "there"\nRUN "theer"\nRUN "{{chosen}}"\nCALL "event:quary"\nEMIT "a:b"\nCHOOSE lamp FROM ["red"]';
+  const pattern = { name: "p", type: "orchestration", version: "1.0.0", orchestration_logic: { strategy } };
+  const explained = (more: object) => module.call("orchestration:explain", { content: JSON.stringify({ ...pattern, ...more }) });
+  const { uncovered, unknown } = await explained({ capabilities: ["tool:*", "emit:a:*"] });
+  assert.deepEqual(unknown, ["theer", "event:quary"]);
+  assert.deepEqual(uncovered, ["event:quary", "policy:select"]);
+  assert.deepEqual((await explained({})).uncovered, []);
 });
 
 test("what patterns within a pattern need is counted, and those that cannot be read are named", async () => {
