@@ -38,6 +38,7 @@ async function pagesOf(command: string, request: object = {}): Promise<Page[]> {
   do {
     const page: Page = await policy.call(command, { ...request, ...(cursor !== undefined && { cursor }) });
     pages.push(page);
+    assert.ok(pages.length < 50, "the pages come to an end");
     cursor = page.cursor;
   } while (cursor !== undefined);
   return pages;
