@@ -158,7 +158,7 @@ export const errorTable = {
   },
   DECISION_NOT_FOUND: { status: 404, retryable: false, meaning: "No decision with this id was tracked." },
   DECISION_RESOLVED: { status: 409, retryable: false, meaning: "The decision has its outcome already; it is given once." },
-  DECISION_UNKNOWN: { status: 404, retryable: false, meaning: "No selection has this decision_id." },
+  DECISION_UNKNOWN: { status: 404, retryable: false, meaning: "No selection with this decision_id is remembered." },
   OUTCOME_FOREIGN: {
     status: 403,
     retryable: false,
