@@ -45,6 +45,13 @@ test("whoever asks during a catch-up sees what was stored after that one began",
   await first;
 });
 
+test("an event is found by its id among those of a type that is meant", async () => {
+  using index = indexOf([{ ...event(1), type: "guess:made" }, event(2)]);
+  await index.catchUp();
+  assert.equal(index.findById("event-1", "guess:*"), 1);
+  assert.equal(index.findById("event-1", "policy:*"), undefined);
+});
+
 test("after a batch that could not be stored the next one is", async (context) => {
   const folder = await mkdtemp(join(tmpdir(), "reprise-test-"));
   context.after(() => rm(folder, { recursive: true, force: true }));
