@@ -2,9 +2,9 @@
  * The contract between the daemon and a module: what a module declares, and what it is given.
  *
  * A module is the default export of `modules/<name>.ts` or `modules/<name>/index.ts`. It owns one domain, its name: all its
- * commands and events are `<name>:…`. It imports from `daemon/` only what is pure (module.ts,
- * errors.ts, names.ts, events/message-ids.ts, parse-input.ts, capabilities.ts, yaml.ts, retry.ts, leases.ts), never from another module; everything that touches NATS, git or the data
- * folder reaches it through `ModuleContext`.
+ * commands and events are `<name>:…`. It imports from `daemon/` only what is pure (module.ts, errors.ts, names.ts,
+ * events/message-ids.ts, parse-input.ts, suggestion.ts, capabilities.ts, yaml.ts, retry.ts, leases.ts), never from another module;
+ * everything that touches NATS, git or the data folder reaches it through `ModuleContext`.
  */
 import type { Logger } from "pino";
 import type { z } from "zod";

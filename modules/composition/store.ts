@@ -2,13 +2,15 @@
 import { CodedError } from "../../daemon/errors.ts";
 import type { CommitAuthor, Repository, RepositoryFile } from "../../daemon/module.ts";
 import { isCompositionName } from "../../daemon/names.ts";
+import { suggest } from "../../daemon/suggestion.ts";
 import { type CompositionFields, type CompositionType, compositionTypes, tryReadComposition } from "./content.ts";
 
 const rememberedFiles = 5_000;
 const commitGrammar = /^[0-9a-f]{40}$/;
 const decisionsFile = /_decisions\.yaml$/;
 
-export const pathOf = (type: CompositionType, name: string): string => `${type}s/${name}.yaml`;
+const folderOf = (type: CompositionType): string => `${type}s`;
+export const pathOf = (type: CompositionType, name: string): string => `${folderOf(type)}/${name}.yaml`;
 
 export interface CompositionPlace {
   readonly name: string;
@@ -68,7 +70,20 @@ export class CompositionStore {
     const found = isCompositionName(reference.name) ? await this.#find(reference) : undefined;
     if (found) return found;
     const at = reference.version ?? reference.commit;
-    throw new CodedError("COMPOSITION_NOT_FOUND", `There is no composition ${reference.name}${at ? `@${at}` : ""}`, { ...reference });
+    const suggestion = at === undefined && isCompositionName(reference.name) ? await this.#nearest(reference.name) : undefined;
+    const missing = `There is no composition ${reference.name}${at ? `@${at}` : ""}`;
+    throw new CodedError("COMPOSITION_NOT_FOUND", suggestion === undefined ? missing : `${missing}; did you mean ${suggestion}?`, {
+      ...reference,
+    });
+  }
+
+  /** The name at HEAD that was probably meant. */
+  async #nearest(name: string): Promise<string | undefined> {
+    const lists = await Promise.all(compositionTypes.map((type) => this.#repository.list(folderOf(type))));
+    return suggest(
+      name,
+      lists.flat().flatMap((path) => placeOf(path)?.name ?? []),
+    );
   }
 
   /** The composition at HEAD, undefined if there is none. */

@@ -13,6 +13,7 @@ const pureFiles = [
   "daemon/errors.ts",
   "daemon/names.ts",
   "daemon/parse-input.ts",
+  "daemon/suggestion.ts",
   "daemon/capabilities.ts",
   "daemon/yaml.ts",
   "daemon/retry.ts",

@@ -71,6 +71,7 @@ test("get finds the newest commit of a version, and a commit", async (t) => {
   for (const input of [{ name: "demo@3.0.0" }, { name: "other" }, { name: "demo", commit: "0".repeat(40) }, { name: "../x" }]) {
     await assert.rejects(call("get", input), { code: "COMPOSITION_NOT_FOUND" });
   }
+  await assert.rejects(call("get", { name: "dmeo" }), { message: "There is no composition dmeo; did you mean demo?" });
 });
 
 test("save refuses a stale base, an unchanged text, an invalid one, and edits of derived fields", async (t) => {
