@@ -117,6 +117,28 @@ export function parseJson(payload: Uint8Array): unknown {
   }
 }
 
+/** Levels of a payload: what writes it again, or looks into it, as SQLite does, ends at a thousand. */
+export const mostLevels = 500;
+const [quote, backslash] = [0x22, 0x5c];
+const [openList, closeList, openObject, closeObject] = [0x5b, 0x5d, 0x7b, 0x7d];
+
+/** Does the JSON text nest deeper than that? Told from the brackets outside of strings. */
+export function isTooDeep(payload: Uint8Array): boolean {
+  if (payload.length <= 2 * mostLevels) return false;
+  let depth = 0;
+  let inString = false;
+  for (let index = 0; index < payload.length; index++) {
+    const byte = payload[index];
+    if (byte === quote) inString = !inString;
+    else if (inString) {
+      if (byte === backslash) index++;
+    } else if (byte === openList || byte === openObject) {
+      if (++depth > mostLevels) return true;
+    } else if (byte === closeList || byte === closeObject) depth--;
+  }
+  return false;
+}
+
 /** The metadata that a consequence of this event carries on. */
 export function consequenceOf({ id, correlation, hops, run, agent, traceparent }: EventRecord): MessageMeta {
   return { id: newId(), correlation, causation: id, hops: hops + 1, run, agent, traceparent };

@@ -229,7 +229,7 @@ export class EventIndex implements Disposable {
     if (!this.#closed) this.#store(rows, last);
   }
 
-  /** @param last the sequence up to which these are all: a message that is no event of ours has no row */
+  /** @param last the sequence up to which these are all: a message without the headers of an event has no row */
   #store(rows: readonly Row[], last: number): void {
     this.#transaction(() => {
       for (const row of rows) this.#insert.run(...row);

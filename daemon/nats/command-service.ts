@@ -6,7 +6,7 @@ import { type ServiceMsg, Svcm } from "@nats-io/services";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import { CodedError } from "../errors.ts";
-import { decodeRequest, parseJson, unreadable } from "../events/envelope.ts";
+import { decodeRequest, isTooDeep, mostLevels, parseJson, unreadable } from "../events/envelope.ts";
 import { newId } from "../events/ids.ts";
 import type { Router } from "../router.ts";
 import type { Subjects } from "./subjects.ts";
@@ -62,6 +62,7 @@ async function answer(name: string, message: ServiceMsg, { router, subjects, log
   }
   try {
     const { source, ...meta } = decodeRequest(message.headers);
+    if (isTooDeep(message.data)) throw new CodedError("REQUEST_MALFORMED", `the payload is nested deeper than ${mostLevels} levels`);
     const input = parseJson(message.data);
     if (input === unreadable) throw new CodedError("REQUEST_MALFORMED", "the payload is not JSON");
     const caller = router.callerOf({ ...(meta.agent !== undefined && { agent: meta.agent }), ...(source !== undefined && { source }) });

@@ -32,7 +32,7 @@ describe("reading the event log", () => {
     await events.next();
     assert.equal(subscribed.mock.callCount(), 1);
     assert.deepEqual(await sequencesOf(events), upTo(12, 2));
-    assert.equal(subscribed.mock.callCount(), 2);
+    assert.equal(subscribed.mock.callCount(), 6);
   });
 
   it("passes over what is gone", async () => {
