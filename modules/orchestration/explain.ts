@@ -41,8 +41,6 @@ export function explain(pattern: Pattern): Explanation {
   const commands = named((one) => (one.kind === "call" || one.kind === "consider" ? [one.command] : []));
   const tools = named((one) => (one.kind === "run" ? [one.tool] : []));
   const problems = problemsOf(pattern);
-  const needed = all.flatMap(({ kind }) => (Object.hasOwn(capabilityOf, kind) ? (capabilityOf[kind] as string) : []));
-  const capabilities = [...new Set([...events.map(emitTarget), ...commands, ...tools.map(toolTarget), ...needed])].sort();
   return {
     logic: [...pattern.blocks],
     statements: all
@@ -56,8 +54,8 @@ export function explain(pattern: Pattern): Explanation {
     slots: [...new Set(all.flatMap((one) => (one.kind === "choose" ? one.slot : [])))],
     profiles: named((one) => (one.kind === "spawn" && one.fields.kind === "pairs" ? [profileIn(one.fields.pairs)] : [])),
     patterns: named((one) => (one.kind === "include" ? [one.pattern] : one.kind === "combine" ? [...one.patterns] : [])),
-    capabilities,
-    uncovered: uncoveredBy(pattern, capabilities),
+    capabilities: capabilitiesFor({ events, commands, tools }, statements),
+    uncovered: uncoveredBy(pattern, surelyNeeded(pattern)),
     unknown: [],
     includes: [],
     warnings: warningsOf(pattern),
@@ -79,6 +77,7 @@ export interface Surroundings {
 export async function explainWhole(pattern: Pattern, { load, tools, isCommand }: Surroundings): Promise<Explanation> {
   const whole = explain(pattern);
   const capabilities = new Set(whole.capabilities);
+  const sure = new Set(surelyNeeded(pattern));
   const includes: string[] = [];
   const seen = new Set([pattern.name]);
   const waiting = [...whole.patterns];
@@ -92,26 +91,42 @@ export async function explainWhole(pattern: Pattern, { load, tools, isCommand }:
     }
     const { patterns, capabilities: needed } = explain(included);
     for (const one of needed) capabilities.add(one);
+    for (const one of surelyNeeded(included)) sure.add(one);
     waiting.push(...patterns);
   }
-  const needed = [...capabilities].sort();
-  const fixed = fixedNames(pattern);
-  const there = fixed.tools.length > 0 ? await tools() : [];
-  const unknown = [...fixed.tools.filter((name) => !there.includes(name)), ...fixed.commands.filter((name) => !isCommand(name))];
-  return { ...whole, capabilities: needed, uncovered: uncoveredBy(pattern, needed), unknown, includes };
+  const written = writtenOut(pattern);
+  const there = written.tools.length > 0 ? await tools() : [];
+  const unknown = [...written.tools.filter((name) => !there.includes(name)), ...written.commands.filter((name) => !isCommand(name))];
+  return { ...whole, capabilities: [...capabilities].sort(), uncovered: uncoveredBy(pattern, [...sure].sort()), unknown, includes };
 }
 
-const uncoveredBy = ({ capabilities }: Pattern, needed: readonly string[]): string[] => needed.filter((one) => !covers(capabilities, one));
+interface Names {
+  readonly events: readonly string[];
+  readonly commands: readonly string[];
+  readonly tools: readonly string[];
+}
 
-/** Names that are written out; those in variables are known only while it runs. */
-function fixedNames({ strategy }: Pattern): { readonly tools: string[]; readonly commands: string[] } {
+function capabilitiesFor({ events, commands, tools }: Names, statements: readonly Statement[]): string[] {
+  const needed = [...walk(statements)].flatMap(({ kind }) => (Object.hasOwn(capabilityOf, kind) ? (capabilityOf[kind] as string) : []));
+  return [...new Set([...events.map(emitTarget), ...commands, ...tools.map(toolTarget), ...needed])].sort();
+}
+
+/** Names that are written out; those made of variables are known only while it runs. */
+function writtenOut({ strategy }: Pattern): Names {
   const all = [...walk(strategy.statements)];
-  const fixed = ({ source }: Expression) => /^"([^"{]*)"$/.exec(source)?.[1] ?? [];
+  const names = (read: (statement: Statement) => Expression | undefined): string[] => [
+    ...new Set(all.flatMap((statement) => /^"([^"{]*)"$/.exec(read(statement)?.source ?? "")?.[1] ?? [])),
+  ];
   return {
-    tools: [...new Set(all.flatMap((one) => (one.kind === "run" ? fixed(one.tool) : [])))],
-    commands: [...new Set(all.flatMap((one) => (one.kind === "call" || one.kind === "consider" ? fixed(one.command) : [])))],
+    events: names((one) => (one.kind === "emit" ? one.event : undefined)),
+    commands: names((one) => (one.kind === "call" || one.kind === "consider" ? one.command : undefined)),
+    tools: names((one) => (one.kind === "run" ? one.tool : undefined)),
   };
 }
+
+const surelyNeeded = (pattern: Pattern): string[] => capabilitiesFor(writtenOut(pattern), pattern.strategy.statements);
+
+const uncoveredBy = ({ capabilities }: Pattern, needed: readonly string[]): string[] => needed.filter((one) => !covers(capabilities, one));
 
 export const warningsOf = ({ strategy }: Pattern): Explanation["warnings"] =>
   strategy.warnings.map(({ position, ...warning }) => ({ ...position, ...warning }));

@@ -91,9 +91,12 @@ describe("an experiment", () => {
 
   it("refuses variants that cannot be played before it begins, naming each", async () => {
     await write("garbled", "EMIT WITH 3", daemon, "strict: true\n");
+    await write("misspelt", 'RUN "list_flies"', daemon);
+    await write("forbidden", 'RUN "list_files"', daemon, "capabilities: [policy:select]\n");
     for (const [variants, code, named] of [
       [["good", "nowhere", "neverland"], "COMPOSITION_NOT_FOUND", ["nowhere", "neverland"]],
       [["garbled", "good", "base_orchestrator"], "PATTERN_INVALID", ["garbled", "base_orchestrator"]],
+      [["misspelt", "good", "forbidden"], "PATTERN_INVALID", ["misspelt", "list_flies", "forbidden", "tool:list_files"]],
     ] as const) {
       const error = await daemon.errorOf("experiment:start", { name: "void", variants, runs: 5 });
       assert.equal(error.code, code);

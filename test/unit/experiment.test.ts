@@ -32,7 +32,7 @@ it("a run that is held has not ended: its outcome is told when it goes on and en
     "policy:stats": () => ({ slots: [] }),
     "policy:select": () => ({ choice: "one", decision_id: "d1", probability: 0.5 }),
     "policy:outcome": ((outcome: object) => outcomes.push(outcome)) as TestHandler,
-    "orchestration:explain": () => ({ problems: [] }),
+    "orchestration:explain": () => ({ problems: [], uncovered: [], unknown: [] }),
     "orchestration:start": () => ({ run_id: "run1" }),
     "orchestration:status": () => ({ state: states.shift(), usage: { milliseconds: 5 } }),
   };

@@ -270,7 +270,8 @@ test("the shipped pattern is playable without a warning and declares what it nee
 test("what its own capabilities leave out is named, and what is not there", async () => {
   const handlers = { "tool:list": () => ({ tools: [{ name: "there" }] }) };
   await using module = await start({}, { handlers });
-  const strategy = 'RUN "there"\nRUN "theer"\nRUN "{{chosen}}"\nCALL "event:quary"\nEMIT "a:b"\nCHOOSE lamp FROM ["red"]';
+  const strategy =
+    'RUN "there"\nRUN "theer"\nRUN "{{chosen}}"\nEMIT "{{some}}:thing"\nCALL "event:quary"\nEMIT "a:b"\nCHOOSE lamp FROM ["red"]';
   const pattern = { name: "p", type: "orchestration", version: "1.0.0", orchestration_logic: { strategy } };
   const explained = (more: object) => module.call("orchestration:explain", { content: JSON.stringify({ ...pattern, ...more }) });
   const { uncovered, unknown } = await explained({ capabilities: ["tool:*", "emit:a:*"] });
