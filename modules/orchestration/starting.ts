@@ -2,7 +2,8 @@
 import { intersect } from "../../daemon/capabilities.ts";
 import { CodedError } from "../../daemon/errors.ts";
 import type { Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
-import { pinnedPattern } from "./definition.ts";
+import { type PinnedPattern, pinnedPattern } from "./definition.ts";
+import { warningsOf } from "./explain.ts";
 import type { StepsEntry } from "./interpreter/journal.ts";
 import { defaultLimits, type Limits, limitExceeded, thinkingLimits } from "./interpreter/limits.ts";
 import type { Journals } from "./journals.ts";
@@ -26,11 +27,17 @@ export interface StartingOptions {
   readonly playing: Playing;
 }
 
+/** Definitions that are not warned of again. */
+const mostWarned = 1_000;
+
 export function createStarting({ context, journals, playing }: StartingOptions): Starting {
+  const warned = new Set<string>();
+
   async function start(request: StartRequest, caller: Caller, meta: MessageMeta): Promise<StartedRun> {
     const { agent_id, name, model, logic, interpreter, inputs = {} } = request;
     const pattern = await pinnedPattern(context, request.pattern, { logic });
     assertPlayable(pattern);
+    warnOnce(pattern);
     const profile = request.profile === undefined ? {} : await profileOf(context, request.profile);
     const instructions = interpreter === "scripted" ? undefined : (request.instructions ?? profile.prompt);
     const parent = parentOf(caller, meta);
@@ -88,6 +95,16 @@ export function createStarting({ context, journals, playing }: StartingOptions):
       },
       stepsBefore(entries, from_step).map((steps) => ({ type: "steps", at, elapsed: 0, ...steps })),
     );
+  }
+
+  /** What was probably meant as a statement and is passed as prose. */
+  function warnOnce(pattern: PinnedPattern): void {
+    const { $object: hash } = pattern.definition;
+    const warnings = warningsOf(pattern);
+    if (warnings.length === 0 || warned.has(hash)) return;
+    if (warned.size >= mostWarned) warned.clear();
+    warned.add(hash);
+    context.log.warn({ pattern: pattern.name, warnings }, "the pattern has lines that begin like statements and cannot be read as such");
   }
 
   function parentOf(caller: Caller, meta: MessageMeta): OpenRun | undefined {

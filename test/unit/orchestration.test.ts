@@ -97,10 +97,16 @@ test("a failed run tells code, message and line's details", async () => {
   assert.equal(typesIn(module.log).at(-1), "orchestration:failed");
 });
 
-test("warnings are errors in a strict pattern", async () => {
+test("warnings are errors in a strict pattern; in others they are told once, in the daemon's log", async (t) => {
   await using module = await start({ strict: { strategy: 'EMITT "a:b"', strict: true }, loose: 'EMITT "a:b"' });
   await assert.rejects(module.call("orchestration:start", { pattern: "strict" }), { code: "PATTERN_INVALID" });
-  await module.call("orchestration:start", { pattern: "loose" });
+  const warn = t.mock.method(module.context.log, "warn");
+  for (let run = 0; run < 2; run++) await module.call("orchestration:start", { pattern: "loose" });
+  const told = warn.mock.calls.map(({ arguments: [about] }) => about as unknown as { pattern: string; warnings: { line: number }[] });
+  assert.deepEqual(
+    told.map(({ pattern, warnings }) => [pattern, warnings.map(({ line }) => line)]),
+    [["loose", [1]]],
+  );
   const content = 'name: top\ntype: orchestration\nstrict: true\norchestration_logic:\n  strategy: EMITT "a:b"\n';
   const { problems } = await module.call("orchestration:explain", { content });
   assert.equal(problems.length, 1, "it may also stand at the top");
