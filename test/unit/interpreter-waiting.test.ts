@@ -69,7 +69,7 @@ test("a group is awaited up to max, at least min must come, and partial takes wh
   assert.deepEqual(await votes("min: 3"), [1, 2, 3]);
   assert.deepEqual(await votes("from: voters, within: 5ms, partial: true"), [1, 4]);
   assert.deepEqual(await votes("from: voters, min: 2, within: 5ms"), [1, 4]);
-  await assert.rejects(votes("from: voters, min: 3, within: 5ms"), { code: "AWAIT_EXPIRED", details: { came: 2, min: 3 } });
+  await assert.rejects(votes("from: voters, min: 3, within: 5ms"), { code: "AWAIT_EXPIRED", details: { came: 2, min: 3, line: 1 } });
 });
 
 test("an agent that ends without answering is not waited for", async () => {

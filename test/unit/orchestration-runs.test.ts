@@ -237,7 +237,7 @@ describe("a run", () => {
     await using module = await start({ parent: `PARALLEL:\n${branches}`, child: 'RUN "slow"' }, { handlers: tools(never) });
     const { run_id } = await module.call("orchestration:start", { pattern: "parent", budget: { children: 3 } });
     const { error } = await module.call("orchestration:status", { run_id, wait: 5 });
-    assert.deepEqual([error.code, error.details], ["RUN_LIMIT_EXCEEDED", { limit: "children", allowed: 3 }]);
+    assert.deepEqual([error.code, error.details], ["RUN_LIMIT_EXCEEDED", { limit: "children", allowed: 3, line: 5 }]);
     assert.equal((await module.call("orchestration:list", { parent_run: run_id })).runs.length, 3);
   });
 

@@ -115,7 +115,7 @@ test("an answer may be an error; a line goes before a name, and answers that not
 test("too few that come are the error of a wait, or with partial what came", async () => {
   const answers = { "AWAIT a:b": { value: [{ n: 1 }] } };
   const { error } = await simulate('AWAIT {event: "a:b", min: 2, within: 5s}', { answers });
-  assert.deepEqual([error?.code, error?.details], ["AWAIT_EXPIRED", { came: 1, min: 2 }]);
+  assert.deepEqual([error?.code, error?.details], ["AWAIT_EXPIRED", { came: 1, min: 2, line: 1 }]);
   const { result } = await simulate('AWAIT {event: "a:b", min: 2, within: 5s, partial: true} AS came\nRETURN came', { answers });
   assert.deepEqual(result, [{ n: 1 }]);
 });

@@ -426,7 +426,7 @@ test("what a run starts gets at most what the run has left; what an agent starts
   const child = limitsOf("child");
   assert.deepEqual([child.steps, child.depth], [much.steps - 2, much.depth]);
   assert.ok(child.seconds <= much.seconds && child.seconds > much.seconds - 60, String(child.seconds));
-  assert.deepEqual((await play("spent", { steps: 2 })).error?.details, { limit: "steps", allowed: 2 });
+  assert.deepEqual((await play("spent", { steps: 2 })).error?.details, { limit: "steps", allowed: 2, line: 2 });
   await play("child", { steps: 90_000, seconds: 5 }, { caller: { kind: "agent", id: "without a run" } });
   assert.deepEqual(limitsOf("child"), { ...defaultLimits, seconds: 5 });
 });

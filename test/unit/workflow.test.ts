@@ -234,7 +234,7 @@ describe("a learned workflow", () => {
     const { outcomes, error } = await play({ ...learned, cost: 0.1 }, { tb: failure });
     assert.deepEqual(rounded(outcomes), [-0.2, -0.1]);
     assert.ok(error instanceof CodedError);
-    assert.deepEqual([error.code, error.message, error.details], ["TOOL_FAILED", "out of paper", { tray: 2 }]);
+    assert.deepEqual([error.code, error.message, error.details], ["TOOL_FAILED", "out of paper", { tray: 2, line: 27 }]);
   });
 
   it("offers of any acyclic steps those that are ready, does each once, and each choice is worth the way from there on", async () => {

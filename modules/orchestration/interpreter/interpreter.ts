@@ -9,6 +9,7 @@
  * phases and listeners, composing.
  */
 import { setImmediate as yieldToOthers } from "node:timers/promises";
+import { CodedError } from "../../../daemon/errors.ts";
 import type { Expressions } from "../../../daemon/module.ts";
 import type { Reference } from "../contents.ts";
 import type { Judgement, Statement, Strategy } from "../language/ast.ts";
@@ -65,7 +66,12 @@ export async function play(options: Play): Promise<unknown> {
   async function one(statement: Statement, strand: Strand): Promise<Completion> {
     await turn(strand);
     const player = players[statement.kind] as (statement: Statement, at: Place) => Promise<Completion>;
-    return player(statement, new Place(run, strand, statement.position.line));
+    const { line } = statement.position;
+    try {
+      return await player(statement, new Place(run, strand, line));
+    } catch (error) {
+      throw strand.thread.signal.aborted ? error : withLine(error, line);
+    }
   }
 
   async function playList(list: readonly Statement[], strand: Strand): Promise<Completion> {
@@ -96,4 +102,10 @@ export async function play(options: Play): Promise<unknown> {
     if (error instanceof Returned) return error.result;
     throw error;
   }
+}
+
+/** An error of a statement says where it stands in the text. */
+function withLine(error: unknown, line: number): unknown {
+  if (!(error instanceof CodedError) || "line" in error.details) return error;
+  return new CodedError(error.code, error.message, { ...error.details, line }, { cause: error });
 }
