@@ -62,16 +62,21 @@ async function answer(name: string, message: ServiceMsg, { router, subjects, log
   }
   try {
     const { source, ...meta } = decodeRequest(message.headers);
-    if (isTooDeep(message.data)) throw new CodedError("REQUEST_MALFORMED", `the payload is nested deeper than ${mostLevels} levels`);
     const input = parseJson(message.data);
     if (input === unreadable) throw new CodedError("REQUEST_MALFORMED", "the payload is not JSON");
     const caller = router.callerOf({ ...(meta.agent !== undefined && { agent: meta.agent }), ...(source !== undefined && { source }) });
     const result = await router.call(name, input, caller, meta);
     message.respond(JSON.stringify(result ?? {}));
   } catch (error) {
-    const coded = error instanceof CodedError ? error : unexpected(name, error, log);
+    const coded = error instanceof CodedError ? error : (tooDeep(error, message.data) ?? unexpected(name, error, log));
     message.respondError(coded.status, coded.toHeader(), JSON.stringify(coded.toBody()));
   }
+}
+
+/** What is nested very deep exhausts the stack of whatever goes through it; where that happened, the caller can help it. */
+function tooDeep(error: unknown, payload: Uint8Array): CodedError | undefined {
+  if (!(error instanceof RangeError) || !isTooDeep(payload)) return undefined;
+  return new CodedError("REQUEST_MALFORMED", `the payload is nested deeper than ${mostLevels} levels`);
 }
 
 /** A defect of ours: the caller learns where to look, the log has the details. */

@@ -20,7 +20,8 @@ const deepestFeature = 32;
 
 function isWithin(value: object, levels: number): boolean {
   if (levels === 0) return false;
-  for (const each of Object.values(value)) {
+  for (const key in value) {
+    const each: unknown = value[key as keyof typeof value];
     if (typeof each === "object" && each !== null && !isWithin(each, levels - 1)) return false;
   }
   return true;

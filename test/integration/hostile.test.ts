@@ -53,7 +53,6 @@ describe("a client that sends anything whatever", () => {
     "invalid UTF-8": Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d]),
     "a NUL": "\0",
     "JSON nested 100 000 deep": "[".repeat(100_000),
-    "JSON nested 501 deep": `${"[".repeat(501)}${"]".repeat(501)}`,
   })) {
     it(`gets REQUEST_MALFORMED for ${what}`, async () => {
       for (const command of commands) assert.equal(await send(command, payload), "REQUEST_MALFORMED", command);
@@ -69,7 +68,7 @@ describe("a client that sends anything whatever", () => {
       "true",
       '{"__proto__": {"event": "a:b"}}',
       '{"constructor": 1}',
-      `${"[".repeat(500)}${"]".repeat(500)}`,
+      `${"[".repeat(1_000)}${"]".repeat(1_000)}`,
     ];
     for (const command of commands)
       for (const payload of payloads) assert.equal(await send(command, payload), "REQUEST_INVALID", `${command} ${payload}`);
@@ -83,6 +82,11 @@ describe("a client that sends anything whatever", () => {
       { events: {} },
     ];
     for (const body of emits) assert.equal(await codeOf("event:emit", body), "REQUEST_INVALID", JSON.stringify(body));
+  });
+
+  it("gets REQUEST_MALFORMED for data nested so deep that nothing can go through it", async () => {
+    const data = `${"[".repeat(50_000)}${"]".repeat(50_000)}`;
+    assert.equal(await send("event:emit", `{"event": "trial:deep", "data": ${data}}`), "REQUEST_MALFORMED");
   });
 
   it("gets COMMAND_NOT_FOUND for a command that nobody answers, through event:emit", async () => {
