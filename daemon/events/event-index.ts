@@ -94,7 +94,7 @@ export class EventIndex implements Disposable {
     this.#database.exec(schema);
     this.#forgetOtherLogs();
     this.#insert = this.#database.prepare("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)");
-    this.#byId = this.#database.prepare("SELECT seq FROM events WHERE id = ? AND +type GLOB ? ORDER BY seq LIMIT 1");
+    this.#byId = this.#database.prepare("SELECT seq, type FROM events WHERE id = ? ORDER BY seq");
     this.#timeBounds = this.#database.prepare("SELECT min(seq) AS first, max(seq) AS last FROM events WHERE time >= ? AND time < ?");
     this.#everyType = this.#database.prepare(everyType);
     this.#indexed = Number(this.#database.prepare("SELECT max(seq) AS last FROM events").get()?.last ?? 0);
@@ -107,8 +107,8 @@ export class EventIndex implements Disposable {
 
   /** Sequence of the event with this id, of a type that the pattern covers, among those indexed so far. */
   findById(id: string, pattern = "*"): number | undefined {
-    const row = this.#byId.get(id, pattern);
-    return row === undefined ? undefined : Number(row.seq);
+    const row = this.#byId.all(id).find(({ type }) => matches(pattern, String(type)));
+    return row && Number(row.seq);
   }
 
   /** Sequences that match, ascending. */

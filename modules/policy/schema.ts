@@ -1,5 +1,6 @@
 /** What selections and outcomes are made of, in commands and events. */
 import { z } from "zod";
+import type { Candidate } from "./policies/policy.ts";
 import { measure, rewardDefinition } from "./reward.ts";
 
 export const slotName = z.string().min(1).max(128).describe("what is chosen: a name of the user's");
@@ -16,25 +17,41 @@ export const contextFeatures = z
     `at most ${longestTexts} characters in all`,
   );
 
+const longestId = 128;
 const deepestFeature = 32;
 
-function isWithin(value: object, levels: number): boolean {
+/** Looked through by hand: of many candidates zod's own objects take longer than all the rest of a choice. */
+export const candidate = z
+  .custom<Candidate>((value) => problemOf(value) === undefined, { error: ({ input }) => problemOf(input) })
+  .meta({
+    type: "object",
+    properties: { id: { type: "string", minLength: 1, maxLength: longestId }, features: { type: "object" } },
+    required: ["id"],
+    additionalProperties: false,
+  });
+
+function problemOf(value: unknown): string | undefined {
+  if (!isMapping(value)) return "expected an object with id and, if there are any, features";
+  for (const key in value) if (key !== "id" && key !== "features") return `${key} is unknown: expected id or features`;
+  const { id, features } = value;
+  if (typeof id !== "string" || id.length === 0 || id.length > longestId) return `id: expected a text of 1 to ${longestId} characters`;
+  if (features === undefined || (isMapping(features) && isWithin(features, deepestFeature))) return undefined;
+  return `features: expected a mapping of names to values, at most ${deepestFeature} levels deep`;
+}
+
+const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function isWithin(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
   if (levels === 0) return false;
-  for (const key in value) {
-    const each: unknown = value[key as keyof typeof value];
-    if (typeof each === "object" && each !== null && !isWithin(each, levels - 1)) return false;
+  if (Array.isArray(value)) {
+    for (const each of value) if (!isWithin(each, levels - 1)) return false;
+  } else {
+    for (const key in value) if (!isWithin(value[key as keyof typeof value], levels - 1)) return false;
   }
   return true;
 }
-
-/** Any mapping; zod's own record copies it key by key, which for many candidates takes longer than all the rest of a choice. */
-const features = z
-  .custom<Readonly<Record<string, unknown>>>(
-    (value) => typeof value === "object" && value !== null && !Array.isArray(value) && isWithin(value, deepestFeature),
-    `expected a mapping of names to values, at most ${deepestFeature} levels deep`,
-  )
-  .meta({ type: "object" });
-export const candidate = z.strictObject({ id: z.string().min(1).max(128), features: features.optional() });
 
 export const episode = z.strictObject({
   id: z.string().min(1).max(128),
@@ -54,7 +71,7 @@ export const outcomeSource = z.strictObject({
 });
 export type OutcomeSource = z.output<typeof outcomeSource>;
 
-/** Vectors by digest of their text; a custom type for the same reason as that of features. */
+/** Vectors by digest of their text; a custom type for the same reason as that of candidates. */
 const vectors = z
   .custom<Readonly<Record<string, readonly number[]>>>((value) => typeof value === "object" && value !== null)
   .meta({ type: "object" });
@@ -84,7 +101,7 @@ export const choice = z.object({
 export type Choice = z.output<typeof choice>;
 
 /** Looked through when they were asked. */
-const candidates = z.custom<z.output<typeof candidate>[]>(Array.isArray).meta({ type: "array" });
+const candidates = z.custom<Candidate[]>(Array.isArray).meta({ type: "array" });
 
 /** The data of `policy:selected`. */
 export const selected = choice.extend({
