@@ -123,12 +123,16 @@ const largestOutcome = 2 * 1024;
 
 /** @throws CodedError DECISION_NOT_FOUND */
 async function findDecision(state: State, id: string): Promise<TrackedDecision> {
+  // Between the two first looks it may have reached git.
+  const found = (await inGit(state, id)) ?? (await state.projection.underWay(id)) ?? (await inGit(state, id));
+  if (found) return found;
+  throw new CodedError("DECISION_NOT_FOUND", `No decision ${id} was tracked`, { id });
+}
+
+async function inGit(state: State, id: string): Promise<TrackedDecision | undefined> {
   await state.catalogue.refresh();
   const [found] = state.catalogue.decisions.byId(id);
-  if (found) return { ...found, version: await versionNow(state, found.pattern) };
-  const underWay = await state.projection.underWay(id);
-  if (underWay) return underWay;
-  throw new CodedError("DECISION_NOT_FOUND", `No decision ${id} was tracked`, { id });
+  return found && { ...found, version: await versionNow(state, found.pattern) };
 }
 
 async function versionNow({ store }: State, pattern: string): Promise<string> {
