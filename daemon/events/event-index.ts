@@ -9,7 +9,6 @@
  *    tells a repetition.
  * 5. A batch is stored wholly or not at all; a failure (a full disk) leaves no transaction open, and the next tick tries again.
  */
-
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";

@@ -52,7 +52,7 @@ export async function settle(outcome: Outcome, { state, context, caller, meta, s
 export const unknownDecision = (decision_id: string): CodedError =>
   new CodedError(
     "DECISION_UNKNOWN",
-    `No selection ${decision_id} is remembered. Of the last 50 000 those are that wait for their outcome, and others while they are learned from; one that another daemon made may be known here a moment later.`,
+    `No selection ${decision_id} is remembered: it is too old, was never made, or another daemon made it a moment ago.`,
     { decision_id },
   );
 

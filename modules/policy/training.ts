@@ -161,7 +161,7 @@ export class Training implements AsyncDisposable {
         for (const policy of slots.of(slot).learn) if (kinds[policy]?.train) await this.#trainIfTaught(slot, policy, due);
         await this.#judge(slot, due);
       } catch (error) {
-        if (this.#stopped) return;
+        if (this.#stopped || slots.of(slot).frozen) return;
         context.log.error({ error, slot, outcomes: due }, "the learner failed; it tries again after the next outcomes");
       }
       const done = due;

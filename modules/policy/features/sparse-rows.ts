@@ -2,7 +2,7 @@
 export interface SparseRows {
   /** Row i has the entries from starts[i] to starts[i + 1]. */
   readonly starts: readonly number[];
-  /** Each at most once a row, in any order. */
+  /** Each at most once a row, ascending. */
   readonly positions: Uint16Array;
   /** Beside their positions. */
   readonly values: Float32Array;
@@ -73,7 +73,7 @@ export class SparseRowsBuilder {
     this.#starts.push(count);
   }
 
-  /** All rows that were ended, and the last that is done with them here. */
+  /** All rows that were ended. The builder must not be used afterwards: what it worked in is another one's. */
   build(): SparseRows {
     const { positions, values } = this.#workspace;
     idle.push(this.#workspace);

@@ -46,7 +46,11 @@ export function differencesOf(pair: Pair, known: KnownValues): { ofCandidate: Di
     walkFeature(key, theirs[key], adding(numbers, -1), vectorOf);
     return { name: `its ${nameOf(key, ours[key], vectorOf)}`, numbers };
   });
-  return { ofCandidate: candidateDifferences(pair, features, vectorOf), ofContext: contextDifferences(pair, features, known, vectorOf) };
+  const circumstances = numbersOf(pair.origin.context, spec.keys, vectorOf).filter(({ isWord }) => !isWord);
+  return {
+    ofCandidate: candidateDifferences(pair, features, circumstances),
+    ofContext: contextDifferences(pair, features, circumstances, known, vectorOf),
+  };
 }
 
 /** What one feature falls apart into. */
@@ -62,12 +66,12 @@ interface DifferingFeature {
 }
 
 function candidateDifferences(
-  { layout, origin: { spec, context } }: Pair,
+  { layout, origin: { spec } }: Pair,
   features: readonly DifferingFeature[],
-  vectorOf: VectorOf | undefined,
+  circumstances: readonly HashedNumber[],
 ): Differences {
   const factors = noFactors();
-  for (const { code, value, isWord } of numbersOf(context, spec.keys, vectorOf)) if (!isWord) addFactor(factors, code, value);
+  for (const { code, value } of circumstances) addFactor(factors, code, value);
   const described = new SparseRowsBuilder(layout.length);
   const told = features.slice(0, mostFeatures);
   for (const { numbers } of told) {
@@ -81,12 +85,12 @@ function candidateDifferences(
 function contextDifferences(
   { layout, origin: { spec, context } }: Pair,
   features: readonly DifferingFeature[],
+  circumstances: readonly HashedNumber[],
   known: KnownValues,
   vectorOf: VectorOf | undefined,
 ): ContextDifferences {
   const present = new Float64Array(spec.waves);
-  const factorsNow = numbersOf(context, spec.keys, vectorOf).filter(({ isWord }) => !isWord);
-  for (const { code, value } of factorsNow) addToPhases(present, code, value);
+  for (const { code, value } of circumstances) addToPhases(present, code, value);
   const names: string[] = [];
   const common = new SparseRowsBuilder(layout.candidate);
   const described = new SparseRowsBuilder(layout.length);
@@ -110,7 +114,7 @@ function contextDifferences(
     };
     // As encode() does: a single feature makes no waves.
     const addWavesOf = (phases: Float64Array, weight: number) => {
-      if (factorsNow.length > 1) addWaves(phases, common, layout.waves, weight);
+      if (circumstances.length > 1) addWaves(phases, common, layout.waves, weight);
     };
     const own = add(context[key], 1 - share);
     addWavesOf(present, 1 - share);
