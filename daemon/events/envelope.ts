@@ -117,25 +117,14 @@ export function parseJson(payload: Uint8Array): unknown {
   }
 }
 
-/** Levels that whatever goes through a payload can cope with. */
-export const mostLevels = 500;
-const [quote, backslash] = [0x22, 0x5c];
-const [openList, closeList, openObject, closeObject] = [0x5b, 0x5d, 0x7b, 0x7d];
-
-/** Does the JSON text nest deeper than that? Told from the brackets outside of strings. */
+/** Is the JSON nested so deep that it cannot be written again? To read it takes no stack, to write it does. */
 export function isTooDeep(payload: Uint8Array): boolean {
-  let depth = 0;
-  let inString = false;
-  for (let index = 0; index < payload.length; index++) {
-    const byte = payload[index];
-    if (byte === quote) inString = !inString;
-    else if (inString) {
-      if (byte === backslash) index++;
-    } else if (byte === openList || byte === openObject) {
-      if (++depth > mostLevels) return true;
-    } else if (byte === closeList || byte === closeObject) depth--;
+  try {
+    JSON.stringify(parseJson(payload));
+    return false;
+  } catch (error) {
+    return error instanceof RangeError;
   }
-  return false;
 }
 
 /** The metadata that a consequence of this event carries on. */

@@ -6,7 +6,7 @@ import { type ServiceMsg, Svcm } from "@nats-io/services";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import { CodedError } from "../errors.ts";
-import { decodeRequest, isTooDeep, mostLevels, parseJson, unreadable } from "../events/envelope.ts";
+import { decodeRequest, isTooDeep, parseJson, unreadable } from "../events/envelope.ts";
 import { newId } from "../events/ids.ts";
 import type { Router } from "../router.ts";
 import type { Subjects } from "./subjects.ts";
@@ -76,7 +76,7 @@ async function answer(name: string, message: ServiceMsg, { router, subjects, log
 /** What is nested very deep exhausts the stack of whatever goes through it; where that happened, the caller can help it. */
 function tooDeep(error: unknown, payload: Uint8Array): CodedError | undefined {
   if (!(error instanceof RangeError) || !isTooDeep(payload)) return undefined;
-  return new CodedError("REQUEST_MALFORMED", `the payload is nested deeper than ${mostLevels} levels`);
+  return new CodedError("REQUEST_MALFORMED", "the payload is nested too deep");
 }
 
 /** A defect of ours: the caller learns where to look, the log has the details. */

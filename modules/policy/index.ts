@@ -111,7 +111,6 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
         random,
         selecting: new Map(),
         settling: new Map(),
-        lastWritten: 0,
         async [Symbol.asyncDispose]() {
           await trained[Symbol.asyncDispose]();
           await ledger[Symbol.asyncDispose]();

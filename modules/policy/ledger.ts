@@ -111,14 +111,18 @@ export class Ledger implements AsyncDisposable {
     await this.#projection?.caughtUp;
   }
 
-  /** An event was written by this process: if it is one of those that count here, whoever waits for anything waits for it, too. */
+  /** An event was written by this process: if it is one of those that count here, upToDate() waits for it. */
   wrote(event: string, seq: number): void {
     if (types.includes(event)) this.#written = Math.max(this.#written, seq);
   }
 
-  /** Resolves once everything up to the event at `seq`, and all that this process wrote before, is counted, as soon as can be. */
-  async reached(event: number, signal: AbortSignal): Promise<void> {
-    const seq = Math.max(event, this.#written);
+  /** Resolves once everything that this process wrote is counted, as soon as can be. */
+  upToDate(signal: AbortSignal): Promise<void> {
+    return this.reached(this.#written, signal);
+  }
+
+  /** The same of everything up to the event at `seq`. */
+  async reached(seq: number, signal: AbortSignal): Promise<void> {
     if (seq > (this.#position?.seq ?? 0)) this.#wanted.resolve();
     await this.passed(seq, signal);
   }

@@ -15,13 +15,13 @@ export async function link(
   { state, context, caller, meta, signal }: Call<State>,
 ): Promise<{ linked: boolean }> {
   const { decision_id } = request;
-  await state.ledger.reached(state.lastWritten, signal);
+  await state.ledger.upToDate(signal);
   const decision = state.ledger.decision(decision_id);
   if (decision === undefined) throw unknownDecision(decision_id);
   assertOwn(caller, decision, decision_id);
   if (decision.joined) return { linked: false };
   const { seq } = await context.emit("policy:linked", request, meta);
-  state.lastWritten = Math.max(state.lastWritten, seq);
+  state.ledger.wrote("policy:linked", seq);
   await state.ledger.reached(seq, signal);
   // What was over before it was linked tells nobody any more.
   for (const tale of await earlier(request.outcome_from, context)) await settleBy(tale, { state, context, meta });

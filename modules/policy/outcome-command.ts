@@ -42,7 +42,7 @@ export type Settled = z.output<typeof settled>;
 /** @throws CodedError DECISION_UNKNOWN, OUTCOME_FOREIGN */
 export async function settle(outcome: Outcome, { state, context, caller, meta, signal }: Call<State>): Promise<Settled> {
   const { decision_id } = outcome;
-  await state.ledger.reached(state.lastWritten, signal);
+  await state.ledger.upToDate(signal);
   const decision = state.ledger.decision(decision_id);
   if (decision === undefined) throw unknownDecision(decision_id);
   assertOwn(caller, decision, decision_id);

@@ -111,7 +111,7 @@ async function choose(request: SelectRequest, { state, context: daemon, meta, ca
     ...(part && { episode: part }),
   };
   const { seq } = await store(() => daemon.emit("policy:selected", event, meta, { id: made.decision_id }), signal);
-  state.lastWritten = Math.max(state.lastWritten, seq);
+  state.ledger.wrote("policy:selected", seq);
   return { made, seq };
 }
 

@@ -32,7 +32,7 @@ export const slotCommands: Readonly<Record<string, Command<State>>> = {
     input: pageRequest,
     output: z.object({ slots: z.array(slotFields), cursor }),
     async handle(request, { state, signal }) {
-      await state.ledger.reached(state.lastWritten, signal);
+      await state.ledger.upToDate(signal);
       const names = () => [...new Set([...state.ledger.slots(), ...state.slots.names()])].sort();
       return pageOf(request, names, (slot) => viewOf(slot, state));
     },
@@ -42,8 +42,8 @@ export const slotCommands: Readonly<Record<string, Command<State>>> = {
     reads: true,
     input: pageRequest,
     output: z.object({ slots: z.array(summary), cursor }),
-    async handle(request, { state: { ledger, lastWritten }, signal }) {
-      await ledger.reached(lastWritten, signal);
+    async handle(request, { state: { ledger }, signal }) {
+      await ledger.upToDate(signal);
       return pageOf(
         request,
         () => ledger.slots(),

@@ -25,8 +25,6 @@ export interface State extends AsyncDisposable {
   readonly selecting: Map<string, Promise<Selecting>>;
   /** Outcomes that are being written, by decision. */
   readonly settling: Map<string, Promise<unknown>>;
-  /** Position of the last event that this process wrote and the ledger has to know. */
-  lastWritten: number;
 }
 
 /** How the log names who asked for a selection. Who names itself an agent from outside is not that agent. */
