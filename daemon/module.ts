@@ -156,6 +156,8 @@ export interface Projection extends AsyncDisposable {
   readonly caughtUp: Promise<void>;
   /** Resolves once the event of this type at `seq`, and all before it, were handled. */
   reached(seq: number, signal?: AbortSignal): Promise<void>;
+  /** Resolves once everything that the log holds now was handled, whoever wrote it. */
+  current(signal: AbortSignal): Promise<void>;
 }
 
 export interface ProjectionOptions {

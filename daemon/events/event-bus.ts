@@ -10,7 +10,7 @@
  */
 import { covers, emitTarget } from "../capabilities.ts";
 import { CodedError } from "../errors.ts";
-import type { Attempt, Caller, Expressions, MessageMeta } from "../module.ts";
+import type { Attempt, Caller, EventRecord, Expressions, MessageMeta } from "../module.ts";
 import { assertName, domainOf } from "../names.ts";
 import { retry } from "../retry.ts";
 import type {
@@ -194,6 +194,10 @@ export class EventBus implements Events {
 
   query(query: EventQuery): Promise<EventPage> {
     return this.#reader.query(query);
+  }
+
+  find(id: string): Promise<EventRecord | undefined> {
+    return this.#reader.find(id);
   }
 
   trace(id: string): Promise<EventTree> {

@@ -130,14 +130,29 @@ export class EventLog {
   async project(options: ProjectionOptions, signal: AbortSignal): Promise<Projection> {
     const { client, subjects, largestEvent } = this.#options;
     const after = options.after?.log === this.identity ? options.after.seq : 0;
+    const wanted = options.types.map((type) => subjects.event(type));
     const consumer = await client.consumers.get(subjects.streams.events, {
-      filter_subjects: options.types.map((type) => subjects.event(type)),
+      filter_subjects: wanted,
       ...(after > 0 ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: after + 1 } : { deliver_policy: DeliverPolicy.All }),
     } as OrderedConsumerOptions);
     const { num_pending: pending } = await consumer.info();
     const ahead = options.prefetch === undefined ? { max_bytes: prefetched * largestEvent } : { max_messages: options.prefetch };
     const messages = await consumer.consume({ ...ahead, expires: longestRequest });
-    return new LogProjection(messages, options, { position: after, pending, identity: this.identity, signal, log: this.#options.log });
+    return new LogProjection(messages, options, {
+      position: after,
+      pending,
+      identity: this.identity,
+      signal,
+      log: this.#options.log,
+      lastSequence: () => this.#lastOn(wanted),
+    });
+  }
+
+  /** The newest sequence on any of these subjects, which may have wildcards; 0 when there is none. */
+  async #lastOn(wanted: readonly string[]): Promise<number> {
+    const { manager, subjects } = this.#options;
+    const last = await Promise.all(wanted.map((last_by_subj) => manager.streams.getMessage(subjects.streams.events, { last_by_subj })));
+    return Math.max(0, ...last.map((message) => message?.seq ?? 0));
   }
 
   #outgoing({ event, deduplicate }: Append): OutgoingMessage {

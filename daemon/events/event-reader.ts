@@ -38,14 +38,16 @@ export class EventReader {
     return sequences.length > limit ? { events, cursor: String(page.at(-1)) } : { events };
   }
 
+  async find(id: string): Promise<EventRecord | undefined> {
+    await this.#index.catchUp();
+    return this.#indexed(id);
+  }
+
   /** @throws CodedError EVENT_NOT_FOUND */
   async trace(id: string): Promise<EventTree> {
     await this.#index.catchUp();
     const tree = await traceOf(id, {
-      findById: async (wanted) => {
-        const seq = this.#index.findById(wanted);
-        return seq === undefined ? undefined : await this.#log.read(seq);
-      },
+      findById: (wanted) => this.#indexed(wanted),
       causedBy: async (causation, limit) => {
         const caused: EventRecord[] = [];
         // The tree shows no payloads, which may be large.
@@ -56,5 +58,10 @@ export class EventReader {
     });
     if (tree === undefined) throw new CodedError("EVENT_NOT_FOUND", `no event has the id ${id}`, { id });
     return tree;
+  }
+
+  async #indexed(id: string): Promise<EventRecord | undefined> {
+    const seq = this.#index.findById(id);
+    return seq === undefined ? undefined : await this.#log.read(seq);
   }
 }

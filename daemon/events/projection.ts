@@ -11,6 +11,8 @@ export interface ProjectionStart {
   readonly position: number;
   /** Messages that wait already. */
   readonly pending: number;
+  /** The newest sequence of its types in the log; 0 when there is none. */
+  lastSequence(): Promise<number>;
   /** Identity of the log. */
   readonly identity: string;
   readonly signal: AbortSignal;
@@ -31,11 +33,13 @@ export class LogProjection implements Projection {
   readonly #stopping = new AbortController();
   readonly #caughtUp = Promise.withResolvers<void>();
   readonly #waiters = new Set<Waiter>();
+  readonly #lastSequence: () => Promise<number>;
   #handled: number;
 
   constructor(messages: ConsumerMessages, options: ProjectionOptions, start: ProjectionStart) {
     this.#messages = messages;
     this.#handled = start.position;
+    this.#lastSequence = start.lastSequence;
     this.caughtUp = this.#caughtUp.promise;
     if (start.pending === 0) this.#caughtUp.resolve();
     this.#finished = this.#run(options, start, AbortSignal.any([start.signal, this.#stopping.signal]));
@@ -44,6 +48,10 @@ export class LogProjection implements Projection {
   reached(seq: number, signal?: AbortSignal): Promise<void> {
     if (this.#handled >= seq) return Promise.resolve();
     return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason);
+        return;
+      }
       const onAbort = () => {
         this.#waiters.delete(waiter);
         reject(signal?.reason);
@@ -58,6 +66,10 @@ export class LogProjection implements Projection {
       this.#waiters.add(waiter);
       signal?.addEventListener("abort", onAbort, { once: true });
     });
+  }
+
+  async current(signal: AbortSignal): Promise<void> {
+    await this.reached(await this.#lastSequence(), signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -60,8 +60,8 @@ export default defineModule<Home>({
       reads: true,
       input: z.strictObject({ agent_id: agentId }),
       output: wire.agent.extend({ children: z.array(z.string()), doing: wire.activity }),
-      async handle({ agent_id }, { state }) {
-        const found = state.registry.get(agent_id);
+      async handle({ agent_id }, { state, signal }) {
+        const found = await state.registry.find(agent_id, signal);
         const children = [...state.registry.agents.values()].filter(({ parent }) => parent === agent_id).map((child) => child.agent_id);
         return { ...viewOf(found), children, doing: await activityOf(state, found) };
       },
@@ -94,8 +94,8 @@ export default defineModule<Home>({
       description: "Ends an agent, its run and all its children.",
       input: z.strictObject({ agent_id: agentId, reason }),
       output: z.object({ terminated: z.array(z.string()).describe("agents that lived until now, the given one last") }),
-      async handle({ agent_id, reason }, { state: home, caller, meta }) {
-        const found = home.registry.get(agent_id);
+      async handle({ agent_id, reason }, { state: home, caller, meta, signal }) {
+        const found = await home.registry.find(agent_id, signal);
         assertMayDirect(home, found, caller);
         return { terminated: await terminate(home, found, placeOf(meta, agent_id), reason) };
       },
@@ -239,6 +239,8 @@ function onChanged({ registry, workers }: Home, agent_id: string): void {
 async function onRunEnded(state: keyof typeof reachedBy, { data }: EventRecord, { state: home, meta }: Delivered<Home>): Promise<void> {
   const { agent_id, run_id, result, error } = data as { agent_id?: string; run_id: string; result?: unknown; error?: unknown };
   const { id: _, ...place } = meta;
+  // Another daemon may have spawned them.
+  await home.registry.current(home.stopping);
   await endChildren(home, run_id, place);
   if (agent_id === undefined) return;
   // A run that the agent's own run started is played in its name too, and ends nobody.

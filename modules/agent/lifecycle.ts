@@ -66,9 +66,9 @@ export async function setPaused(
   agent_id: string,
   pausing: boolean,
   reason: string | undefined,
-  { state: home, context, caller, meta }: Call<Home>,
+  { state: home, context, caller, meta, signal }: Call<Home>,
 ): Promise<AgentRecord> {
-  const found = home.registry.get(agent_id);
+  const found = await home.registry.find(agent_id, signal);
   assertMayDirect(home, found, caller);
   if (!isLiving(found)) throw new CodedError("AGENT_ENDED", `The agent ${agent_id} is ${found.state}.`, { agent_id, state: found.state });
   if ((found.state === "paused") === pausing) return found;

@@ -18,24 +18,26 @@ const mostPending = 1000;
 /** @throws CodedError AGENT_NOT_FOUND, AGENT_ENDED, CAPABILITY_DENIED, RUN_LIMIT_EXCEEDED */
 export async function send(
   { to, in_reply_to, ...content }: z.output<typeof sendRequest>,
-  { state: home, caller, meta }: Pick<Call<Home>, "state" | "caller" | "meta">,
+  { state: home, caller, meta, signal }: Pick<Call<Home>, "state" | "caller" | "meta" | "signal">,
 ): Promise<Sent> {
-  const answered = in_reply_to === undefined ? undefined : home.registry.pendingMessage(in_reply_to);
+  const answered = in_reply_to === undefined ? undefined : await waitingFor(home, in_reply_to, signal);
   if (answered !== undefined) assertMayAnswer(answered, caller);
   const receiver = answered?.from ?? to;
   if (receiver === undefined) {
+    const earlier = await home.context.events.find(sentId(meta.id));
+    if (earlier !== undefined) return { message_id: meta.id, to: (earlier.data as Message).to, seq: earlier.seq };
     throw new CodedError("REQUEST_INVALID", "agent:send: `to` is expected, or `in_reply_to` of a message that waits for an answer", {});
   }
-  if (in_reply_to === undefined) assertReachable(home, receiver);
+  if (in_reply_to === undefined) assertReachable(home, await home.registry.find(receiver, signal));
   return deliver(home, { message_id: meta.id, from: nameOf(caller), to: receiver, ...(in_reply_to && { in_reply_to }), ...content }, meta);
 }
 
 export async function broadcast(
   { to, message, expects_reply }: z.output<typeof broadcastRequest>,
-  { state: home, caller, meta }: Call<Home>,
+  { state: home, caller, meta, signal }: Call<Home>,
 ): Promise<{ sent: Sent[] }> {
-  const receivers = receiversOf(home, to, caller).filter(({ agent_id }) => agent_id !== caller.id);
-  for (const { agent_id } of receivers) assertReachable(home, agent_id);
+  const receivers = (await receiversOf(home, to, caller, signal)).filter(({ agent_id }) => agent_id !== caller.id);
+  for (const receiver of receivers) assertReachable(home, receiver);
   const sent = receivers.map(({ agent_id }) =>
     deliver(
       home,
@@ -67,9 +69,20 @@ export async function answer(home: Home, asked: Pending, content: Answer): Promi
 
 export const answerWithError = (home: Home, asked: Pending, error: Problem): Promise<void> => answer(home, asked, { error });
 
+/** The message, if it waits for an answer. Who hears of it by the log may answer before this module has read that it was sent. */
+async function waitingFor({ registry }: Home, message_id: string, signal: AbortSignal): Promise<Pending | undefined> {
+  const known = registry.pendingMessage(message_id);
+  if (known !== undefined) return known;
+  await registry.current(signal);
+  return registry.pendingMessage(message_id);
+}
+
+/** Id of the event that tells of a message. */
+const sentId = (message_id: string): string => derivedId(message_id, "sent");
+
 async function deliver(home: Home, message: Message, place: Partial<MessageMeta>): Promise<Sent> {
   const { message_id, to, in_reply_to } = message;
-  const { seq } = await home.context.emit("agent:message_sent", message, withoutId(place), { id: derivedId(message_id, "sent") });
+  const { seq } = await home.context.emit("agent:message_sent", message, withoutId(place), { id: sentId(message_id) });
   if (in_reply_to !== undefined) {
     home.registry.settle(in_reply_to);
     home.replies.get(in_reply_to)?.(message);
@@ -85,8 +98,7 @@ function assertMayAnswer({ to, message_id }: Pending, { kind, id }: Caller): voi
   throw new CodedError("CAPABILITY_DENIED", `${id} may not answer a message to ${to}`, { caller: id, target: to, message_id });
 }
 
-function assertReachable({ registry }: Home, agent_id: string): void {
-  const { state } = registry.get(agent_id);
+function assertReachable({ registry }: Home, { agent_id, state }: AgentRecord): void {
   if (!isLiving({ state })) throw new CodedError("AGENT_ENDED", `The agent ${agent_id} is ${state}.`, { agent_id, state });
   if ((registry.pending.get(agent_id)?.size ?? 0) >= mostPending) {
     throw new CodedError("RUN_LIMIT_EXCEEDED", `The agent ${agent_id} has ${mostPending} messages that it has not answered.`, {
@@ -96,12 +108,17 @@ function assertReachable({ registry }: Home, agent_id: string): void {
   }
 }
 
-function receiversOf({ registry }: Home, to: z.output<typeof broadcastRequest>["to"], { kind, id }: Caller): AgentRecord[] {
+async function receiversOf(
+  { registry }: Home,
+  to: z.output<typeof broadcastRequest>["to"],
+  { kind, id }: Caller,
+  signal: AbortSignal,
+): Promise<AgentRecord[]> {
   if (to === "children") {
     if (kind !== "agent")
       throw new CodedError("REQUEST_INVALID", "agent:broadcast: only an agent has children; name a group or a profile", {});
     return registry.childrenOf(id);
   }
-  if ("agents" in to) return to.agents.map((agent_id) => registry.get(agent_id));
+  if ("agents" in to) return Promise.all(to.agents.map((agent_id) => registry.find(agent_id, signal)));
   return [...registry.living()].filter((one) => ("group" in to ? one.group === to.group : one.profile === to.profile));
 }

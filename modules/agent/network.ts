@@ -40,7 +40,7 @@ async function answerPrompt(home: Home, to: string, prompt: string, stream: Prom
   home.prompts.set(to, stream);
   try {
     const meta = { id, correlation: id, hops: 0 };
-    await send({ to, message: prompt, expects_reply: true }, { state: home, caller: prompter, meta });
+    await send({ to, message: prompt, expects_reply: true }, { state: home, caller: prompter, meta, signal: stream.signal });
     const { message, error } = await promise;
     if (error !== undefined) throw new CodedError("AGENT_CANNOT_ANSWER", error.message, { ...error.details, code: error.code });
     stream.say(typeof message === "string" ? message : JSON.stringify(message ?? null));

@@ -81,6 +81,12 @@ export class Registry implements AsyncDisposable {
     return registry;
   }
 
+  /** As get(), but of an agent that the log tells of already. @throws CodedError AGENT_NOT_FOUND; the signal's reason */
+  async find(agent_id: string, signal: AbortSignal): Promise<AgentRecord> {
+    if (!this.agents.has(agent_id)) await this.current(signal);
+    return this.get(agent_id);
+  }
+
   /** @throws CodedError AGENT_NOT_FOUND */
   get(agent_id: string): AgentRecord {
     const found = this.agents.get(agent_id);
@@ -152,6 +158,11 @@ export class Registry implements AsyncDisposable {
   /** Resolves once everything up to this position of the log is kept. */
   async reached(seq: number): Promise<void> {
     await this.#projection?.reached(seq);
+  }
+
+  /** Resolves once everything that the log holds now is known, whoever wrote it. */
+  async current(signal: AbortSignal): Promise<void> {
+    await this.#projection?.current(signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -82,7 +82,7 @@ async function spawnOne(
   const record = recordOf(agent_id, derivedId(meta.id, String(number)), request, profile, home, caller);
   const { seq, duplicate } = await context.emit("agent:spawned", record, place, { id: derivedId(record.request, "spawned") });
   if (!duplicate) home.registry.apply({ type: "agent:spawned", data: record, time: record.spawned_at, seq }, place);
-  const spawned = duplicate ? earlier(home, record.request) : home.registry.get(agent_id);
+  const spawned = duplicate ? await earlier(home, record.request) : home.registry.get(agent_id);
   const run_id = spawned.run_id ?? (spawned.pattern === undefined ? undefined : await begin(home, spawned, !duplicate));
   return { agent_id: spawned.agent_id, ...(run_id && { run_id }), ...(spawned.name && { name: spawned.name }) };
 }
@@ -138,7 +138,8 @@ function limitsOf({ budget = {}, pattern }: SpawnRequest, parent: Agent["limits"
 }
 
 /** The agent that this request has made before. */
-function earlier({ registry }: Home, request: string): AgentRecord {
+async function earlier({ registry, context }: Home, request: string): Promise<AgentRecord> {
+  await registry.current(context.signal);
   for (const one of registry.agents.values()) if (one.request === request) return one;
   throw new CodedError("AGENT_NOT_FOUND", "The agent that this request made has ended and is not remembered any more.", { request });
 }

@@ -46,13 +46,13 @@ export default defineModule<Approvals>({
       reads: true,
       input: z.strictObject({ id: wire.approvalId }),
       output: wire.approval,
-      handle: ({ id }, { state: { register } }) => register.get(id),
+      handle: ({ id }, { state: { register }, signal }) => register.find(id, signal),
     }),
     "approval:decide": command({
       description: "Decides on exactly the action that `hash` names; humans and their programs alone, never an agent.",
       input: wire.decideRequest,
       output: wire.approval,
-      handle: (decision, { state, caller, meta }) => decide(state, decision, caller, meta),
+      handle: decide,
     }),
     "approval:expire": command({
       description: "Ends a request whose time is up. The daemon's own schedule alone does it.",

@@ -54,6 +54,17 @@ export class Register implements AsyncDisposable {
     return register;
   }
 
+  /** Resolves once everything that the log holds now is known, whoever wrote it. */
+  async current(signal: AbortSignal): Promise<void> {
+    await this.#projection?.current(signal);
+  }
+
+  /** As get(), but of a request that the log tells of already. @throws CodedError APPROVAL_NOT_FOUND; the signal's reason */
+  async find(id: string, signal: AbortSignal): Promise<Approval> {
+    if (!this.#requests.has(id)) await this.current(signal);
+    return this.get(id);
+  }
+
   /** @throws CodedError APPROVAL_NOT_FOUND */
   get(id: string): Approval {
     const found = this.#requests.get(id);

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { derivedId } from "../../daemon/events/message-ids.ts";
-import type { Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
+import type { Call, Caller, MessageMeta, ModuleContext } from "../../daemon/module.ts";
 import { retry } from "../../daemon/retry.ts";
 import { hashOf } from "./canonical.ts";
 import type { Register } from "./register.ts";
@@ -43,7 +43,10 @@ export async function request({ context, register }: Approvals, asked: Asked, ca
     expires_at: new Date(now + within * 1000).toISOString(),
   };
   const { duplicate } = await context.emit("approval:requested", made, withoutId(meta), { id: derivedId(meta.id, "approval") });
-  if (duplicate) return register.askedBy(meta.id) ?? made;
+  if (duplicate) {
+    await register.current(context.signal);
+    return register.askedBy(meta.id) ?? made;
+  }
   register.keep(made);
   await scheduleExpiry(context, made);
   return made;
@@ -61,13 +64,11 @@ function assertPatient(register: Register, { kind, id }: Caller): void {
 
 /** @throws CodedError CAPABILITY_DENIED, APPROVAL_NOT_FOUND, APPROVAL_DECIDED, APPROVAL_MISMATCH, REQUEST_INVALID */
 export async function decide(
-  approvals: Approvals,
   { id, hash, decision, option, edit, by, reason }: z.output<typeof decideRequest>,
-  caller: Caller,
-  meta: MessageMeta,
+  { state: approvals, caller, meta, signal }: Call<Approvals>,
 ): Promise<Approval> {
   if (caller.kind !== "client") throw deniedTo(caller, "approval:decide", "humans and their programs alone decide");
-  const asked = approvals.register.get(id);
+  const asked = await approvals.register.find(id, signal);
   if (asked.state !== "pending") throw decided(asked);
   if (hash !== asked.hash) {
     throw new CodedError("APPROVAL_MISMATCH", "The hash is not that of the action that is asked for: read it again.", {
@@ -112,7 +113,7 @@ export async function use({ context, register }: Approvals, approved: Approval, 
 }
 
 export async function expire(approvals: Approvals, id: string, meta: MessageMeta): Promise<Approval> {
-  const asked = approvals.register.get(id);
+  const asked = await approvals.register.find(id, approvals.context.signal);
   if (asked.state !== "pending") return asked;
   return end(approvals, { ...asked, state: "expired" }, "approval:expired", meta).catch((error: unknown) => {
     if (error instanceof CodedError && error.code === "APPROVAL_DECIDED") return approvals.register.get(id);
@@ -123,6 +124,7 @@ export async function expire(approvals: Approvals, id: string, meta: MessageMeta
 /** What a run or an agent that has ended asked for is not needed any more. */
 export async function withdraw(approvals: Approvals, ended: { run_id?: string; agent_id?: string }, meta: MessageMeta): Promise<void> {
   const { run_id, agent_id } = ended;
+  await approvals.register.current(approvals.context.signal);
   for (const asked of approvals.register.pending()) {
     // The end of an agent's other runs is not its own.
     const asker = asked.run_id === undefined ? { of: asked.agent_id, ended: agent_id } : { of: asked.run_id, ended: run_id };

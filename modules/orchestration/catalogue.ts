@@ -3,7 +3,6 @@
  * runs below a run have spent.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import type { EventPage } from "../../daemon/events/contract.ts";
 import type { Database, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
 import type { Spend } from "./account.ts";
 import { recordOf, type StartedEntry } from "./record.ts";
@@ -59,8 +58,6 @@ const overdue = `
 `;
 
 const gatherMilliseconds = 20;
-/** Events that are read at once to see whether it is behind. */
-const lookAhead = 1000;
 
 export class RunCatalogue implements AsyncDisposable {
   /** Of the data folder, the same after a restart. */
@@ -159,13 +156,7 @@ export class RunCatalogue implements AsyncDisposable {
   /** Resolves once it knows all that the log holds now, whoever wrote it. */
   async knowsAll(signal: AbortSignal): Promise<void> {
     await this.caughtUp;
-    let cursor: string | undefined = String((JSON.parse(this.#read("position_2") ?? '{"seq":0}') as LogPosition).seq);
-    do {
-      const page: EventPage = await this.#context.events.query({ types, cursor, limit: lookAhead });
-      const last = page.events.at(-1);
-      if (last !== undefined) await this.#projection?.reached(last.seq, signal);
-      cursor = page.cursor;
-    } while (cursor !== undefined);
+    await this.#projection?.current(signal);
   }
 
   /**

@@ -17,6 +17,7 @@ export class MemoryEventLog {
   readonly dead: DeadLetter[] = [];
   readonly #byId = new Map<string, EventRecord>();
   readonly #wakers = new Set<() => void>();
+  #isHeld = false;
 
   readonly identity: string;
 
@@ -37,9 +38,24 @@ export class MemoryEventLog {
     return { id: event.id, seq, duplicate: false };
   }
 
+  /** Readers get nothing new until this is disposed of, as if they were slow. */
+  hold(): Disposable {
+    this.#isHeld = true;
+    return {
+      [Symbol.dispose]: () => {
+        this.#isHeld = false;
+        for (const wake of this.#wakers) wake();
+      },
+    };
+  }
+
   /** Events of these types, in log order. */
   ofType(...patterns: string[]): EventRecord[] {
     return this.records.filter(({ type }) => patterns.some((pattern) => matches(pattern, type)));
+  }
+
+  find(id: string): EventRecord | undefined {
+    return this.#byId.get(id);
   }
 
   /** A page of `event:query`, by type and run. */
@@ -97,7 +113,7 @@ export class MemoryEventLog {
     const run = async () => {
       while (!stopped.signal.aborted) {
         const end = this.records.length;
-        if (end === reached) {
+        if (end === reached || this.#isHeld) {
           await new Promise<void>((resolve) => {
             wake = resolve;
           });
@@ -126,6 +142,7 @@ export class MemoryEventLog {
     return {
       caughtUp: whenReached(this.records.length),
       reached: whenReached,
+      current: (signal) => whenReached(this.records.length, signal),
       async [Symbol.asyncDispose]() {
         stopped.abort();
         wake();

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { EventRecord, LogPosition } from "../../daemon/module.ts";
 import { startTestLog } from "../harness/event-log.ts";
 
@@ -50,6 +51,21 @@ describe("a projection", () => {
     assert.deepEqual(seen, [1]);
   });
 
+  it("is current once it has handled all that the log holds of its types, whoever wrote it", async () => {
+    await using test = await startTestLog();
+    const seen: number[] = [];
+    const handle = async (events: readonly EventRecord[]) => {
+      await nextTurn();
+      seen.push(...events.map(({ seq }) => seq));
+    };
+    const { signal } = new AbortController();
+    await using projection = await test.log.project({ types: ["a:*", "b:y"], handle }, signal);
+    await projection.current(signal);
+    for (const type of ["a:x", "a:z", "b:y", "a:x", "b:other", "c:z"]) await test.append(type);
+    await projection.current(signal);
+    assert.deepEqual(seen, [1, 2, 3, 4]);
+  });
+
   it("lets a wait be cancelled", async () => {
     await using test = await startTestLog();
     await using projection = await test.log.project({ types: ["a:x"], handle: () => {} }, new AbortController().signal);
@@ -57,5 +73,6 @@ describe("a projection", () => {
     const reached = projection.reached(99, waiting.signal);
     waiting.abort(new Error("enough"));
     await assert.rejects(reached, /enough/);
+    await assert.rejects(projection.reached(99, waiting.signal), /enough/);
   });
 });

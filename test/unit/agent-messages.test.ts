@@ -65,6 +65,41 @@ test("a message is an event to one agent, and its reply names it", async () => {
   assert.deepEqual([message, from, asker], [{ said: "greet!" }, to, "client/test"]);
 });
 
+test("a message may be answered as soon as the log has it, by its receiver alone; the answer may be repeated", async () => {
+  await using started = await start({ handlers: { "orchestration:start": () => ({ run_id: "run" }) } });
+  const { module, spawn, replyTo } = started;
+  const [to, other] = [await spawn("mute", { pattern: "listener" }), await spawn("mute")];
+  const message_id = "asked";
+  const held = module.log.hold();
+  module.publish("agent:message_sent", { message_id, from: "client/test", to, message: "?", expects_reply: true });
+  const answer = () => module.call("agent:send", { in_reply_to: message_id, message: "!" }, { ...as(to), meta: { id: "answer" } });
+  const forged = module.call("agent:send", { to: other, in_reply_to: message_id, message: "!" }, as(other));
+  forged.catch(() => {}); // asserted below
+  const answered = answer();
+  answered.catch(() => {});
+  await nextTurn();
+  held[Symbol.dispose]();
+  await assert.rejects(forged, { code: "CAPABILITY_DENIED" });
+  assert.deepEqual([(await answered).to, (await replyTo(message_id)).message], ["client/test", "!"]);
+  assert.deepEqual(await answer(), await answered);
+  assert.equal(module.log.ofType("agent:message_sent").length, 2);
+});
+
+test("what the log tells of an agent that another daemon spawned is known here as soon as anybody asks", async () => {
+  await using here = await start();
+  const { module } = here;
+  await using there = await start({ log: module.log, state: createStateStore() });
+  const held = module.log.hold();
+  const agent_id = await there.spawn("mute");
+  const info = module.call("agent:info", { agent_id });
+  const sent = module.call("agent:send", { to: agent_id, message: "?" });
+  const ended = module.call("agent:terminate", { agent_id });
+  for (const asked of [info, sent, ended]) asked.catch(() => {}); // asserted below
+  await nextTurn();
+  held[Symbol.dispose]();
+  assert.deepEqual([(await info).agent_id, (await sent).to, (await ended).terminated], [agent_id, agent_id, [agent_id]]);
+});
+
 test("a worker emits what its rules say in its own name", async () => {
   await using started = await start();
   const { module, spawn, replyTo, emitted } = started;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it, test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Caller, Guard } from "../../daemon/module.ts";
 import { canonical, hashOf } from "../../modules/approval/canonical.ts";
 import { gateOf } from "../../modules/approval/gate.ts";
@@ -83,6 +84,27 @@ test("a decision on exactly the action is final", async () => {
   assert.deepEqual(
     module.log.records.map(({ type }) => type),
     ["approval:requested", "approval:decided"],
+  );
+});
+
+test("what the log tells of a request that another daemon took is known here as soon as anybody asks", async () => {
+  await using here = await start();
+  const { module } = here;
+  await using there = await start({ log: module.log });
+  const held = module.log.hold();
+  const as = { ...agent, meta: { id: "R/3", run: "R" } };
+  const { id, hash } = await there.module.call("approval:request", { action }, as);
+  const asked = [
+    module.call("approval:info", { id }),
+    module.call("approval:request", { action }, as),
+    module.call("approval:decide", { id, hash, decision: "deny", by: "Ada" }),
+  ];
+  for (const one of asked) one.catch(() => {}); // asserted below
+  await nextTurn();
+  held[Symbol.dispose]();
+  assert.deepEqual(
+    (await Promise.all(asked)).map((approval) => approval.id),
+    [id, id, id],
   );
 });
 
