@@ -13,6 +13,7 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlit
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { matches } from "../names.ts";
+import { shared } from "../shared.ts";
 import type { EventAttributes } from "./envelope.ts";
 import type { EventLog } from "./event-log.ts";
 
@@ -81,7 +82,6 @@ export class EventIndex implements Disposable {
   #completeAt = 0;
   /** The last in turn. A catch-up under way may have asked for the end of the log before what later callers know to be stored. */
   #current: Promise<void> = Promise.resolve();
-  #next: Promise<void> | undefined;
   #ticking = false;
   #closed = false;
 
@@ -157,14 +157,8 @@ export class EventIndex implements Disposable {
     );
   }
 
-  /** Indexes everything that the log holds now; callers that come while it is under way share one more. */
-  catchUp(): Promise<void> {
-    this.#next ??= this.#inTurn(() => {
-      this.#next = undefined;
-      return this.#catchUp();
-    });
-    return this.#next;
-  }
+  /** Indexes everything that the log holds now. */
+  readonly catchUp = shared(() => this.#inTurn(() => this.#catchUp()));
 
   [Symbol.dispose](): void {
     this.#closed = true;

@@ -2,7 +2,9 @@
  * The event log: the stream EVENTS. Appending, reading by sequence, and following it in order.
  *
  * 1. `append` resolves only when the stream acknowledged the event (the durability point).
- * 2. An id given by a client is stored once: by the server's memory of recent ids, under a name that outsiders cannot guess.
+ * 2. Whoever asks for the end of the log asks for what this process is storing, too: live subscribers hear of an event before the
+ *    stream has it, and what they ask for in answer must know of it.
+ * 3. An id given by a client is stored once: by the server's memory of recent ids, under a name that outsiders cannot guess.
  *    A repetition that this process knows of is not even published, so that live subscribers do not see it twice.
  */
 import { createHmac } from "node:crypto";
@@ -13,6 +15,7 @@ import { CodedError } from "../errors.ts";
 import type { EventRecord, Projection, ProjectionOptions } from "../module.ts";
 import { readStored } from "../nats/stored-messages.ts";
 import type { Subjects } from "../nats/subjects.ts";
+import { shared } from "../shared.ts";
 import { decodeAttributes, decodeEvent, type EventAttributes, encodeEvent, type UnstoredEvent } from "./envelope.ts";
 import { LogProjection } from "./projection.ts";
 import type { Acknowledgement, OutgoingMessage, Publisher } from "./publisher.ts";
@@ -55,6 +58,8 @@ export class EventLog {
   readonly #options: EventLogOptions;
   /** Id → its acknowledgement, under way or arrived; oldest first. */
   readonly #recent = new Map<string, Promise<Acknowledgement>>();
+  /** On their way to the stream. */
+  readonly #storing = new Set<Promise<unknown>>();
 
   constructor(options: EventLogOptions) {
     this.identity = options.identity;
@@ -63,21 +68,21 @@ export class EventLog {
 
   /** @throws CodedError EVENT_TOO_LARGE, EVENT_OUTCOME_UNKNOWN, EVENT_LOG_UNAVAILABLE */
   async append(append: Append): Promise<Acknowledgement> {
-    if (!append.deduplicate) return this.#options.publisher.publish(this.#outgoing(append));
+    if (!append.deduplicate) return this.#publish(append);
     const { id } = append.event;
     const earlier = this.#recent.get(id);
     if (earlier !== undefined) {
       const known = await earlier.catch(() => undefined);
       return known === undefined ? this.append(append) : { seq: known.seq, duplicate: true }; // a failed attempt says nothing
     }
-    const acknowledged = this.#options.publisher.publish(this.#outgoing(append));
+    const acknowledged = this.#publish(append);
     this.#remember(id, acknowledged);
     return acknowledged;
   }
 
   /** All or none, in consecutive sequences. */
   async appendAll(appends: readonly Append[]): Promise<Acknowledgement[] | "contains a duplicate"> {
-    const stored = await this.#options.publisher.publishAtomically(appends.map((append) => this.#outgoing(append)));
+    const stored = await this.#untilStored(this.#options.publisher.publishAtomically(appends.map((append) => this.#outgoing(append))));
     if (stored === "contains a duplicate") return stored;
     for (const [index, { event, deduplicate }] of appends.entries()) {
       const acknowledgement = stored[index];
@@ -122,6 +127,7 @@ export class EventLog {
   /** The newest sequence in the log; 0 when nothing was ever stored. */
   async lastSequence(): Promise<number> {
     const { manager, subjects } = this.#options;
+    await this.#allStored();
     const { state } = await manager.streams.info(subjects.streams.events);
     return state.last_seq;
   }
@@ -144,15 +150,32 @@ export class EventLog {
       identity: this.identity,
       signal,
       log: this.#options.log,
-      lastSequence: () => this.#lastOn(wanted),
+      lastSequence: shared(() => this.#lastOn(wanted)),
     });
   }
 
   /** The newest sequence on any of these subjects, which may have wildcards; 0 when there is none. */
   async #lastOn(wanted: readonly string[]): Promise<number> {
     const { manager, subjects } = this.#options;
+    await this.#allStored();
     const last = await Promise.all(wanted.map((last_by_subj) => manager.streams.getMessage(subjects.streams.events, { last_by_subj })));
     return Math.max(0, ...last.map((message) => message?.seq ?? 0));
+  }
+
+  #publish(append: Append): Promise<Acknowledgement> {
+    return this.#untilStored(this.#options.publisher.publish(this.#outgoing(append)));
+  }
+
+  #untilStored<Result>(published: Promise<Result>): Promise<Result> {
+    const over = () => this.#storing.delete(published);
+    this.#storing.add(published);
+    published.then(over, over);
+    return published;
+  }
+
+  /** Resolves once what is on its way now was stored, or was not. */
+  async #allStored(): Promise<void> {
+    await Promise.allSettled(this.#storing);
   }
 
   #outgoing({ event, deduplicate }: Append): OutgoingMessage {

@@ -73,8 +73,6 @@ export class RunCatalogue implements AsyncDisposable {
   readonly #note;
   readonly #keep;
   #projection: Projection | undefined;
-  /** Sequence of the latest event that this daemon emitted about a run. */
-  #latest = 0;
 
   constructor(context: ModuleContext) {
     this.#context = context;
@@ -115,14 +113,9 @@ export class RunCatalogue implements AsyncDisposable {
     return (this.#projection as Projection).caughtUp;
   }
 
-  /** What was told under this sequence is seen by everybody who asks from now on. */
-  told(seq: number): void {
-    this.#latest = Math.max(this.#latest, seq);
-  }
-
   /** The latest first. */
   async list({ state, pattern, agent_id, parent_run, limit }: RunFilter, signal: AbortSignal): Promise<RunRecord[]> {
-    await this.known(signal);
+    await this.current(signal);
     const wanted = Object.entries({ state, pattern, agent_id, parent_run }).filter(([, value]) => value !== undefined);
     const conditions = wanted.map(([column]) => `AND ${column} = ?`).join(" ");
     const values = wanted.map(([, value]) => value as string);
@@ -147,15 +140,8 @@ export class RunCatalogue implements AsyncDisposable {
     return this.#database.prepare("SELECT seq FROM runs_2 WHERE run_id = ?").get(run)?.seq as number | undefined;
   }
 
-  /** Resolves once it knows what this daemon told of runs, and what was told before it started. */
-  async known(signal: AbortSignal): Promise<void> {
-    await this.caughtUp;
-    await this.#projection?.reached(this.#latest, signal);
-  }
-
   /** Resolves once it knows all that the log holds now, whoever wrote it. */
-  async knowsAll(signal: AbortSignal): Promise<void> {
-    await this.caughtUp;
+  async current(signal: AbortSignal): Promise<void> {
     await this.#projection?.current(signal);
   }
 

@@ -35,9 +35,9 @@ export function createContinuing({ context, journals, catalogue, play, signal }:
     if ("code" in pattern) {
       if (errorTable[pattern.code].retryable || pattern.code === "INTERNAL") throw new CodedError(pattern.code, pattern.message);
       // The pattern is gone, together with the history that it was pinned to.
-      return catalogue.told(await journals.end(started, { state: "failed", error: pattern }));
+      return journals.end(started, { state: "failed", error: pattern });
     }
-    await catalogue.known(signal); // where it began, without which it would hear what came before
+    await catalogue.current(signal); // where it began, without which it would hear what came before
     play(pattern, entries, catalogue.sinceOf(started.run_id) ?? 0);
   }
 
@@ -57,13 +57,15 @@ export function createContinuing({ context, journals, catalogue, play, signal }:
       if ((await journals.append(run_id, entries.length, entry)) === "conflict") throw grown(run_id);
       entries.push(entry);
     };
-    const tellLast = async (change: "paused" | "resumed") =>
-      catalogue.told(await tellChange(context, started, change, usage, entries.length - 1));
+    const tellLast = (change: "paused" | "resumed") => tellChange(context, started, change, usage, entries.length - 1);
 
     const at = new Date().toISOString();
     const last = entries.at(-1) as RunEntry;
-    if (last.type === "ended") return catalogue.told((await tellEnd(context, started, last)).seq);
-    if (to === "cancel") return catalogue.told(await journals.end(started, { state: "cancelled" }));
+    if (last.type === "ended") {
+      await tellEnd(context, started, last);
+      return;
+    }
+    if (to === "cancel") return journals.end(started, { state: "cancelled" });
     if (isPaused && to !== "resume") return tellLast("paused");
     if (!isPaused && to === "pause") {
       await append({ type: "paused", at, elapsed: usage.milliseconds });

@@ -32,6 +32,7 @@ export function createControl({ context, journals, catalogue, playing }: Control
   async function status(id: string, wait: number, signal: AbortSignal): Promise<RunStatus> {
     const deadline = performance.now() + wait * 1000;
     const left = () => (deadline - performance.now()) / 1000;
+    await within(patience, playing.begun(id), signal);
     if (playing.find(id) === undefined) await within(left(), playing.recovered(id), signal);
     for (let run = playing.find(id); run !== undefined && left() > 0; run = playing.find(id)) {
       const rest = await within(left(), run.done, signal);
@@ -67,15 +68,13 @@ export function createControl({ context, journals, catalogue, playing }: Control
   }
 
   async function askOwner({ run_id, state }: RunStatus, to: Direction, signal: AbortSignal): Promise<RunStatus> {
-    await catalogue.known(signal);
+    await catalogue.current(signal);
     const isSo = state === (to === "pause" ? "paused" : "running") && to !== "cancel";
     if (!isSo || catalogue.wantedOf(run_id) !== undefined) {
       const { seq } = await context.emit("orchestration:directed", { run_id, to });
-      catalogue.told(seq);
       const until = AbortSignal.any([signal, AbortSignal.timeout(patience * 1000)]);
       const types = [...endings, ...(to === "cancel" ? [] : [`orchestration:${to}d`])];
-      const answered = await playing.told(run_id, types, seq, until).catch(() => undefined); // then as it is now
-      if (answered !== undefined) catalogue.told(answered.seq);
+      await playing.told(run_id, types, seq, until).catch(() => {}); // then as it is now
     }
     return storedStatus(run_id);
   }

@@ -3,7 +3,7 @@ import { CodedError } from "../../daemon/errors.ts";
 import type { ModuleContext } from "../../daemon/module.ts";
 import { packEntry, unpackEntry } from "./contents.ts";
 import { type EndedEntry, playedOf, type RunEntry, type StartedEntry } from "./record.ts";
-import { endingOf, tellEnd } from "./telling.ts";
+import { endingOf, storedBeginningOf, tellEnd } from "./telling.ts";
 
 export interface Journals {
   append(run: string, index: number, entry: RunEntry): Promise<"appended" | "conflict">;
@@ -20,10 +20,9 @@ export interface Journals {
   readClosed(run: string): Promise<RunEntry[]>;
   /**
    * Ends a run that is not being played, unless it has ended, and tells how it did.
-   * @returns the position of the event that tells it
    * @throws Error when something else was appended meanwhile
    */
-  end(started: StartedEntry, end: Pick<EndedEntry, "state" | "error">): Promise<number>;
+  end(started: StartedEntry, end: Pick<EndedEntry, "state" | "error">): Promise<void>;
 }
 
 /** @param isOurs may this daemon write the journals of the owner's runs? */
@@ -41,7 +40,10 @@ export function openJournals(context: ModuleContext, isOurs: (owner: string) => 
   async function readStored(run: string): Promise<RunEntry[]> {
     const entries = await journal.read<RunEntry>(run);
     if (entries.length > 0) return entries;
-    if ((await endingOf(context, run)) === undefined) throw new CodedError("RUN_NOT_FOUND", `There is no run ${run}.`, { run_id: run });
+    const beginning = await storedBeginningOf(context, run);
+    if (beginning === undefined) throw new CodedError("RUN_NOT_FOUND", `There is no run ${run}.`, { run_id: run });
+    // It is durable by the event, and begins its journal a moment later.
+    if ((await endingOf(context, run)) === undefined) return [beginning];
     throw new CodedError("RUN_DELETED", `The run ${run} has ended, and its journal was deleted since.`, { run_id: run });
   }
 
@@ -65,7 +67,10 @@ export function openJournals(context: ModuleContext, isOurs: (owner: string) => 
         entries.push(started);
       }
       const last = entries.at(-1);
-      if (last?.type === "ended") return (await tellEnd(context, started, last)).seq;
+      if (last?.type === "ended") {
+        await tellEnd(context, started, last);
+        return;
+      }
       const ended: EndedEntry = {
         type: "ended",
         at: new Date().toISOString(),
@@ -75,7 +80,7 @@ export function openJournals(context: ModuleContext, isOurs: (owner: string) => 
         judgements: [],
       };
       if ((await append(started.run_id, entries.length, ended)) === "conflict") throw grown(started.run_id);
-      return (await tellEnd(context, started, ended)).seq;
+      await tellEnd(context, started, ended);
     },
   };
 }

@@ -45,6 +45,10 @@ export interface Playing extends AsyncDisposable {
   readonly play: Play;
   find(run: string | undefined): OpenRun | undefined;
   ofAgent(agent: string | undefined): OpenRun | undefined;
+  /** Does what makes a run one that is played here; whoever asks for the run meanwhile waits. */
+  begin<Result>(run: string, work: () => Promise<Result>): Promise<Result>;
+  /** Resolves when a run that is being begun here is played, or is not. */
+  begun(run: string): Promise<void>;
   /** Resolves when it is known of the run whether it is to be played here. */
   recovered(run: string): Promise<void>;
   /** Has a run that is this daemon's do something, whether or not it is being played. */
@@ -52,7 +56,7 @@ export interface Playing extends AsyncDisposable {
   /** Resolves when the log tells one of these events of a run that another daemon plays. @throws the signal's reason */
   told(run: string, types: readonly string[], after: number, signal: AbortSignal): Promise<EventRecord>;
   /** Tells something, as often as it takes. */
-  untilTold(run: string, tell: () => Promise<number>): Promise<void>;
+  untilTold(run: string, tell: () => Promise<void>): Promise<void>;
 }
 
 export interface PlayingOptions {
@@ -71,6 +75,8 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
   const open = new Map<string, OpenRun>();
   const runOfAgent = new Map<string, string>();
   const directing = new Map<string, Promise<void>>();
+  /** Runs that are told of, and not played yet. */
+  const beginning = new Map<string, Promise<void>>();
   /** Runs that were open, on their way to be played again. */
   const recovering = new Map<string, Promise<void>>();
   const stopping = new AbortController();
@@ -153,9 +159,7 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     if (rest.kind !== "ended") return rest;
     let { entry } = rest;
     await untilTold(run_id, async () => {
-      const { seq, ended } = await tellEnd(context, started, entry);
-      entry = ended;
-      return seq;
+      entry = await tellEnd(context, started, entry);
     });
     return { ...rest, entry };
   }
@@ -176,11 +180,10 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
   }
 
   /** While the log cannot be written, the agent and whoever waits must not be left without the news. */
-  async function untilTold(run: string, tell: () => Promise<number>): Promise<void> {
+  async function untilTold(run: string, tell: () => Promise<void>): Promise<void> {
     const onFailure = (error: unknown) => context.log.warn({ run, error }, "news of a run could not be told yet");
-    await retry(tell, { signal: stopping.signal, onFailure }).then(
-      (seq) => catalogue.told(seq),
-      () => context.log.info({ run }, "the news of a run is told at the next start"),
+    await retry(tell, { signal: stopping.signal, onFailure }).catch(() =>
+      context.log.info({ run }, "the news of a run is told at the next start"),
     );
   }
 
@@ -253,8 +256,20 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     void retry(obey, { signal: stopping.signal, onFailure }).catch(() => {});
   };
 
+  function begin<Result>(run: string, work: () => Promise<Result>): Promise<Result> {
+    const result = work();
+    const over = () => void beginning.delete(run);
+    beginning.set(run, result.then(over, over));
+    return result;
+  }
+
+  async function begun(run: string): Promise<void> {
+    await beginning.get(run);
+  }
+
   async function recovered(run: string): Promise<void> {
     await known;
+    await begun(run);
     await recovering.get(run);
   }
 
@@ -267,6 +282,8 @@ export async function openPlaying({ context, journals, catalogue }: PlayingOptio
     play,
     find,
     ofAgent: (agent) => (agent === undefined ? undefined : find(runOfAgent.get(agent))),
+    begin,
+    begun,
     recovered,
     direct,
     told: (run, types, after, signal) =>

@@ -66,13 +66,12 @@ export function openRetention({ context, catalogue, isSweeper }: RetentionOption
 
   async function deleteRuns(): Promise<number> {
     for (let deleted = 0; ; ) {
-      await catalogue.knowsAll(signal);
+      await catalogue.current(signal);
       const limits = { keep: keep_ended, since: ago(keep_days * millisecondsPerDay), until: ago(grace), limit: together };
       const run_ids = isSweeper() ? catalogue.overdue(limits) : [];
       if (run_ids.length === 0) return deleted;
       for (const run of run_ids) await gently(() => context.journal.delete(run));
-      const { seq } = await context.emit("orchestration:deleted", { run_ids });
-      catalogue.told(seq);
+      await context.emit("orchestration:deleted", { run_ids });
       deleted += run_ids.length;
     }
   }
@@ -92,7 +91,7 @@ export function openRetention({ context, catalogue, isSweeper }: RetentionOption
 
   /** Takes out what a run refers to. A journal is read once after its run has ended. */
   async function forgetNeeded(old: Map<string, StoredObject>): Promise<void> {
-    await catalogue.knowsAll(signal);
+    await catalogue.current(signal);
     for (const contents of catalogue.keptContents()) for (const sha256 of contents) old.delete(sha256);
     for (const { run_id, isOpen } of catalogue.withUnknownContents()) {
       if (old.size === 0) return;

@@ -29,6 +29,7 @@ export async function openRuns(context: ModuleContext): Promise<Runs> {
     ...createPaying({ context, playing }),
     catalogue,
     async journal(run) {
+      await playing.begun(run);
       const found = playing.find(run);
       if (found?.handle.isAtRest) await found.closed;
       return found === undefined ? journals.readClosed(run) : journals.readStored(run);

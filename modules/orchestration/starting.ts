@@ -120,7 +120,9 @@ export function createStarting({ context, journals, playing }: StartingOptions):
       // What is taken over must be complete when the run is heard of; a new run's journal can begin beside its first steps.
       const entries = [started, ...taken];
       if (taken.length > 0) for (const [index, entry] of entries.entries()) await append(started.run_id, index, entry);
-      playing.play(pattern, entries, await tellStart(context, started), taken.length === 0);
+      await playing.begin(started.run_id, async () =>
+        playing.play(pattern, entries, await tellStart(context, started), taken.length === 0),
+      );
     } catch (error) {
       forget();
       // Nobody is told that this run began, so it must not be played after a restart.

@@ -17,28 +17,29 @@ export async function tellStart(context: ModuleContext, started: StartedEntry): 
 
 /** The first entry, as the event of the start tells it; undefined when there is no such event. */
 export async function beginningOf(context: ModuleContext, run: string): Promise<StartedEntry | undefined> {
+  const stored = await storedBeginningOf(context, run);
+  return stored && ((await unpackEntry(context.objects, stored)) as StartedEntry);
+}
+
+/** The same with references in place of large contents. */
+export async function storedBeginningOf(context: ModuleContext, run: string): Promise<StartedEntry | undefined> {
   const { events } = await context.events.query({ types: ["orchestration:started"], run, limit: 1 });
   const [event] = events;
   if (event === undefined) return undefined;
   const { correlation, hops, causation, traceparent } = event;
   const cause = { correlation, hops, ...(causation && { causation }), ...(traceparent && { traceparent }) };
-  const stored = { ...(event.data as Omit<StartedEntry, "type" | "at" | "cause">), type: "started", at: event.time, cause } as const;
-  return (await unpackEntry(context.objects, stored)) as StartedEntry;
+  return { ...(event.data as Omit<StartedEntry, "type" | "at" | "cause">), type: "started", at: event.time, cause };
 }
 
-/** How the run ended is decided when it is told: of several tellings the first counts. */
-export async function tellEnd(
-  context: ModuleContext,
-  started: StartedEntry,
-  ended: EndedEntry,
-): Promise<{ readonly seq: number; readonly ended: EndedEntry }> {
+/** How the run ended is decided when it is told: of several tellings the first counts. @returns that one */
+export async function tellEnd(context: ModuleContext, started: StartedEntry, ended: EndedEntry): Promise<EndedEntry> {
   const { state, error, usage, unverified } = ended;
   const about = { ...identityOf(started), steps: usage.steps, usage, duration_ms: usage.milliseconds, ...(unverified && { unverified }) };
   const outcome = state === "completed" ? await packedResult(context, ended.result) : state === "failed" ? { error } : {};
   const { judgements } = ended;
   const options = { id: endedEventId(started.run_id) };
   const told = await context.emit(`orchestration:${state}`, { ...about, ...outcome, judgements }, causeOf(started), options);
-  return { seq: told.seq, ended: told.duplicate ? await toldBefore(context, ended, started.run_id) : ended };
+  return told.duplicate ? toldBefore(context, ended, started.run_id) : ended;
 }
 
 async function toldBefore(context: ModuleContext, ended: EndedEntry, run: string): Promise<EndedEntry> {
@@ -72,7 +73,7 @@ export async function tellChange(
   change: "paused" | "resumed",
   usage: Usage,
   entry: number,
-): Promise<number> {
+): Promise<void> {
   const options = { id: changedEventId(started.run_id, entry) };
-  return (await context.emit(`orchestration:${change}`, { ...identityOf(started), usage }, causeOf(started), options)).seq;
+  await context.emit(`orchestration:${change}`, { ...identityOf(started), usage }, causeOf(started), options);
 }

@@ -77,7 +77,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     async handle({ slot, learn, reward, outcome_from, features: chosen, network }, { state, meta, signal }) {
       const features = chosen && specOf(chosen);
       if (features?.text) await state.embedder.check(features.text, meta);
-      await state.ledger.upToDate(signal);
+      await state.ledger.current(signal);
       await state.slots.change(slot, (present) => {
         const { outcome_from: before, ...rest } = features === undefined ? present : withFeatures(slot, present, features, state);
         const source = outcome_from === undefined ? before : (outcome_from ?? undefined);
@@ -113,7 +113,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     async handle({ slot, policy }, { state, signal }) {
       if (onlineKinds[policy] !== undefined) throw notTrained(policy);
       if (kinds[policy] === undefined) throw unknownPolicy(policy);
-      await state.ledger.upToDate(signal);
+      await state.ledger.current(signal);
       const checkpoint = await state.training.train(slot, policy, state.ledger.tally(slot).outcomes, signal);
       return { ...checkpoint, report: { ...checkpoint.report } };
     },
@@ -132,7 +132,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     deadline: longest,
     async handle(input, { state, signal }) {
       const { slot } = input;
-      await state.ledger.upToDate(signal);
+      await state.ledger.current(signal);
       const deployment = deploymentOf(input, state);
       const evaluation = await state.gate.evaluate(slot, deployment, signal);
       return {
@@ -163,7 +163,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     }),
     async handle({ slot, left, right, least_odds, alpha }, { state, signal }) {
       if (left === right) throw new CodedError("REQUEST_INVALID", "policy:compare: right: is the same candidate as left", { right });
-      await state.ledger.upToDate(signal);
+      await state.ledger.current(signal);
       const { sides, later, least } = state.ledger.candidates(slot, left, right);
       if (least < least_odds * (1 - 1e-9)) {
         const message = `policy:compare: least_odds: at most ${least}: with these odds one of them was chosen`;
@@ -184,7 +184,7 @@ export const gateCommands: Readonly<Record<string, Command<State>>> = {
     deadline: longest,
     async handle(input, { state, signal }) {
       const { slot } = input;
-      await state.ledger.upToDate(signal);
+      await state.ledger.current(signal);
       await state.gate.promote(slot, deploymentOf(input, state), false, signal);
       return viewOf(slot, state);
     },

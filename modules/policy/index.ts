@@ -83,9 +83,7 @@ export function createPolicyModule({ random = systemRandom, ...ledgerOptions }: 
         onForgotten: () => online?.forget(),
       });
       const { baseline, learn, features, network, embedding_patience } = context.settings as Settings;
-      const slots = await Slots.open(context, newSlot(baseline, learn, specOf(features), network), (event, seq) =>
-        ledger.wrote(event, seq),
-      );
+      const slots = await Slots.open(context, newSlot(baseline, learn, specOf(features), network));
       const checkpoints = new Checkpoints(context);
       const learner = new Learner();
       const learning = new OnlinePolicies(database, ledger, context.log);

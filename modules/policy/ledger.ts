@@ -9,6 +9,7 @@
  *    there are more than 10 000 slots, those with the fewest outcomes are forgotten.
  */
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import { CodedError } from "../../daemon/errors.ts";
 import type { Database, EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
 import { awaitedKey } from "./experience/awaited-key.ts";
 import { Comparisons, type Known } from "./experience/comparisons.ts";
@@ -71,8 +72,6 @@ export class Ledger implements AsyncDisposable {
   readonly #recent = new RecentSelections();
   #position: LogPosition | undefined;
   #sincePruned = 0;
-  /** Place in the log of the last event that this process wrote. */
-  #written = 0;
   /** Resolved when somebody waits for what is not counted yet. */
   #wanted = Promise.withResolvers<void>();
   #projection: Projection | undefined;
@@ -111,14 +110,10 @@ export class Ledger implements AsyncDisposable {
     await this.#projection?.caughtUp;
   }
 
-  /** An event was written by this process: if it is one of those that count here, upToDate() waits for it. */
-  wrote(event: string, seq: number): void {
-    if (types.includes(event)) this.#written = Math.max(this.#written, seq);
-  }
-
-  /** Resolves once everything that this process wrote is counted, as soon as can be. */
-  upToDate(signal: AbortSignal): Promise<void> {
-    return this.reached(this.#written, signal);
+  /** Resolves once everything that the log holds now is counted, whoever wrote it, as soon as can be. */
+  async current(signal: AbortSignal): Promise<void> {
+    this.#wanted.resolve();
+    await this.#projection?.current(signal);
   }
 
   /** The same of everything up to the event at `seq`. */
@@ -131,6 +126,16 @@ export class Ledger implements AsyncDisposable {
   async passed(seq: number, signal: AbortSignal): Promise<void> {
     await this.caughtUp();
     if (seq > 0) await this.#projection?.reached(seq, signal);
+  }
+
+  /** As decision(), but of one that the log tells of already. @throws CodedError DECISION_UNKNOWN; the signal's reason */
+  async find(id: string, signal: AbortSignal): Promise<Decision> {
+    const known = this.decision(id);
+    if (known !== undefined) return known;
+    await this.current(signal);
+    const found = this.decision(id);
+    if (found !== undefined) return found;
+    throw new CodedError("DECISION_UNKNOWN", `No selection ${id} is remembered: it is too old, or was never made.`, { decision_id: id });
   }
 
   decision(id: string): Decision | undefined {

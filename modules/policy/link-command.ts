@@ -3,7 +3,7 @@ import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import type { Call, ModuleContext } from "../../daemon/module.ts";
 import { settleBy, type Tale } from "./derived-outcomes.ts";
-import { assertOwn, unknownDecision } from "./outcome-command.ts";
+import { assertOwn } from "./outcome-command.ts";
 import { linked, type OutcomeSource } from "./schema.ts";
 import type { State } from "./state.ts";
 
@@ -15,13 +15,10 @@ export async function link(
   { state, context, caller, meta, signal }: Call<State>,
 ): Promise<{ linked: boolean }> {
   const { decision_id } = request;
-  await state.ledger.upToDate(signal);
-  const decision = state.ledger.decision(decision_id);
-  if (decision === undefined) throw unknownDecision(decision_id);
+  const decision = await state.ledger.find(decision_id, signal);
   assertOwn(caller, decision, decision_id);
   if (decision.joined) return { linked: false };
   const { seq } = await context.emit("policy:linked", request, meta);
-  state.ledger.wrote("policy:linked", seq);
   await state.ledger.reached(seq, signal);
   // What was over before it was linked tells nobody any more.
   for (const tale of await earlier(request.outcome_from, context)) await settleBy(tale, { state, context, meta });

@@ -42,19 +42,10 @@ export type Settled = z.output<typeof settled>;
 /** @throws CodedError DECISION_UNKNOWN, OUTCOME_FOREIGN */
 export async function settle(outcome: Outcome, { state, context, caller, meta, signal }: Call<State>): Promise<Settled> {
   const { decision_id } = outcome;
-  await state.ledger.upToDate(signal);
-  const decision = state.ledger.decision(decision_id);
-  if (decision === undefined) throw unknownDecision(decision_id);
+  const decision = await state.ledger.find(decision_id, signal);
   assertOwn(caller, decision, decision_id);
   return record(outcome, decision, { state, context, meta, signal, source: "policy:outcome" });
 }
-
-export const unknownDecision = (decision_id: string): CodedError =>
-  new CodedError(
-    "DECISION_UNKNOWN",
-    `No selection ${decision_id} is remembered: it is too old, was never made, or another daemon made it a moment ago.`,
-    { decision_id },
-  );
 
 /** @throws CodedError OUTCOME_FOREIGN */
 export function assertOwn(caller: Caller, { owner }: Decision, decision_id: string): void {

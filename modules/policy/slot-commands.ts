@@ -32,7 +32,7 @@ export const slotCommands: Readonly<Record<string, Command<State>>> = {
     input: pageRequest,
     output: z.object({ slots: z.array(slotFields), cursor }),
     async handle(request, { state, signal }) {
-      await state.ledger.upToDate(signal);
+      await state.ledger.current(signal);
       const names = () => [...new Set([...state.ledger.slots(), ...state.slots.names()])].sort();
       return pageOf(request, names, (slot) => viewOf(slot, state));
     },
@@ -43,7 +43,7 @@ export const slotCommands: Readonly<Record<string, Command<State>>> = {
     input: pageRequest,
     output: z.object({ slots: z.array(summary), cursor }),
     async handle(request, { state: { ledger }, signal }) {
-      await ledger.upToDate(signal);
+      await ledger.current(signal);
       return pageOf(
         request,
         () => ledger.slots(),

@@ -8,6 +8,7 @@ import type { Config } from "../../daemon/config.ts";
 import { type Daemon, startDaemon } from "../../daemon/daemon.ts";
 import type { Module } from "../../daemon/module.ts";
 import { discoverModules } from "../../daemon/module-host.ts";
+import { loadCredentials } from "../../daemon/nats/server-files.ts";
 import { projectFolder } from "../../daemon/project.ts";
 import { type Asker, askerOn } from "./ask.ts";
 
@@ -16,6 +17,8 @@ export interface TestDaemon extends AsyncDisposable, Asker {
   readonly daemon: Daemon;
   readonly config: Config;
   readonly client: NatsConnection;
+  /** Address of its embedded server, with the daemon's own rights: for other daemons. */
+  adminUrl(): Promise<string>;
 }
 
 export interface TestDaemonOptions {
@@ -48,7 +51,17 @@ export async function startTestDaemon({
     const daemon = resources.use(await startDaemon(config, log, new AbortController().signal, withShipped(modules)));
     const client = await connect({ servers: daemon.natsUrl });
     resources.defer(() => client.close());
-    return { daemon, config, client, ...askerOn(client, config.prefix), [Symbol.asyncDispose]: () => resources.disposeAsync() };
+    return {
+      daemon,
+      config,
+      client,
+      ...askerOn(client, config.prefix),
+      async adminUrl() {
+        const { user, password } = await loadCredentials(join(config.data, "nats"));
+        return daemon.natsUrl.replace("nats://", `nats://${user}:${password}@`);
+      },
+      [Symbol.asyncDispose]: () => resources.disposeAsync(),
+    };
   } catch (error) {
     await resources.disposeAsync();
     throw error;

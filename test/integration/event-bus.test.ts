@@ -225,16 +225,9 @@ describe("reading events", () => {
 describe("a subject prefix", () => {
   it("keeps two installations on one server apart", async () => {
     await using host = await startTestDaemon();
-    await using guest = await startTestDaemon({ config: { nats: { kind: "external", url: await adminUrl(host) }, prefix: "guest" } });
+    await using guest = await startTestDaemon({ config: { nats: { kind: "external", url: await host.adminUrl() }, prefix: "guest" } });
     await guest.ask("event:emit", { event: "who:am_i" });
     assert.equal((await host.ask<Page>("event:query", { types: ["who:am_i"] })).events.length, 0);
     assert.equal((await guest.ask<Page>("event:query", { types: ["who:am_i"] })).events.length, 1);
   });
 });
-
-/** The embedded server's address with the daemon's own rights. */
-async function adminUrl({ config, daemon }: TestDaemon): Promise<string> {
-  const { readFile } = await import("node:fs/promises");
-  const password = await readFile(`${config.data}/nats/password`, "utf8");
-  return daemon.natsUrl.replace("nats://", `nats://reprise:${password}@`);
-}

@@ -28,8 +28,7 @@ function chosen(slot: string, choice: string): void {
   const odds = { probability: 1, scores: { [choice]: 0 }, assigned: 1, context: {}, candidates: [{ id: choice }] };
   const made = { ...odds, reason: "the only candidate", policy: "uniform", version: "1", deployment: "uniform", feature_spec: "1" };
   policy.publish("policy:selected", { decision_id, request: decision_id, slot, choice, by: "client:test", ...made });
-  const { seq } = policy.publish("policy:outcome_recorded", { decision_id, slot, choice, reward: 1, source: "policy:outcome" });
-  policy.state.ledger.wrote("policy:outcome_recorded", seq);
+  policy.publish("policy:outcome_recorded", { decision_id, slot, choice, reward: 1, source: "policy:outcome" });
 }
 
 async function pagesOf(command: string, request: object = {}): Promise<Page[]> {

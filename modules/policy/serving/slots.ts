@@ -21,8 +21,6 @@ interface Known {
   readonly revision: number;
 }
 
-type OnTold = (event: string, seq: number) => void;
-
 const mostTries = 100;
 /** Slots have any name; keys of the store do not. */
 const keyOf = (slot: string) => `slot.${Buffer.from(slot).toString("base64url")}`;
@@ -30,20 +28,18 @@ const keyOf = (slot: string) => `slot.${Buffer.from(slot).toString("base64url")}
 export class Slots {
   readonly #context: ModuleContext;
   readonly #fresh: SlotState;
-  readonly #onTold: OnTold;
   readonly #known = new Map<string, Known>();
   /** Announcements that are in the log, by slot. */
   readonly #told = new Map<string, string>();
 
-  private constructor(context: ModuleContext, fresh: SlotState, onTold: OnTold) {
+  private constructor(context: ModuleContext, fresh: SlotState) {
     this.#context = context;
     this.#fresh = fresh;
-    this.#onTold = onTold;
   }
 
-  /** @param fresh state of a slot that was never changed. @param onTold gets each event that is written, with its place in the log */
-  static async open(context: ModuleContext, fresh: SlotState, onTold: OnTold): Promise<Slots> {
-    const slots = new Slots(context, fresh, onTold);
+  /** @param fresh state of a slot that was never changed */
+  static async open(context: ModuleContext, fresh: SlotState): Promise<Slots> {
+    const slots = new Slots(context, fresh);
     for (const { slot } of (await context.state.entries<Stored>()).values()) await slots.#read(slot);
     return slots;
   }
@@ -98,8 +94,7 @@ export class Slots {
   async #announce(slot: string): Promise<void> {
     const { announcement } = this.of(slot);
     if (announcement === undefined || this.#told.get(slot) === announcement.id) return;
-    const { seq } = await this.#context.emit(announcement.event, announcement.data, {}, { id: announcement.id });
-    this.#onTold(announcement.event, seq);
+    await this.#context.emit(announcement.event, announcement.data, {}, { id: announcement.id });
     this.#told.set(slot, announcement.id);
   }
 
