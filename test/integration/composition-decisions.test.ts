@@ -57,6 +57,28 @@ test("a decision is in git with its trailers, and read back as it was", async (t
   assert.equal(await git("status", "--porcelain"), "");
 });
 
+test("the outcome of the last decision is read, and what comes after it", async (t) => {
+  const { module } = await startDemo(t);
+  await using _ = module;
+  for (let count = 1; count <= 3; count++) {
+    const { id } = await track(module, "last", { wait: "commit" });
+    assert.equal((await idsIn(module)).at(-1), id);
+    const [, { id: next }] = await Promise.all([
+      module.call("resolve_decision", { id, outcome: "good", wait: "commit" }),
+      track(module, "next", { wait: "commit" }),
+    ]);
+    const { decisions, problems } = await module.call("decisions", { pattern: "demo" });
+    assert.deepEqual(
+      decisions.slice(0, 2).map((one: { id: string; outcome?: string }) => [one.id, one.outcome]),
+      [
+        [next, undefined],
+        [id, "good"],
+      ],
+    );
+    assert.deepEqual([decisions.length, problems], [2 * count, undefined]);
+  }
+});
+
 test("1 000 decisions at once share few commits; full segments move on; pages and filters find them", async (t) => {
   const { module, git, log } = await startDemo(t);
   await using _ = module;

@@ -7,6 +7,8 @@ import type { Damage } from "./damage.ts";
 import { readPaced } from "./paced.ts";
 
 const currentGrammar = /^orchestrations\/([^/]+)_decisions\.yaml$/;
+/** The outcome of what was the last entry is appended to a file, too. */
+const beginsWithEntry = /^(?:- |$)/;
 const fullGrammar = /^orchestrations\/([^/]+)_decisions\/(\d{4,8})\.yaml$/;
 
 export interface DecisionFilter {
@@ -117,9 +119,12 @@ export class DecisionRows {
     }
     const known = this.#database.prepare("SELECT * FROM segments WHERE path = ?").get(path);
     const content = Buffer.from(file?.content ?? "");
-    // What was only appended to is not read again from its start.
-    const isKept = known?.number === number && known.problem === null && blobId(content.subarray(0, Number(known.bytes))) === known.blob;
-    const [entries, problem] = tryReadEntries(content.subarray(isKept ? Number(known.bytes) : 0).toString());
+    // What whole entries were only appended to is not read again from its start.
+    const isAppendedTo =
+      known?.number === number && known.problem === null && blobId(content.subarray(0, Number(known.bytes))) === known.blob;
+    const added = isAppendedTo ? content.subarray(Number(known.bytes)).toString() : "";
+    const isKept = isAppendedTo && beginsWithEntry.test(added);
+    const [entries, problem] = tryReadEntries(isKept ? added : content.toString());
     const first = isKept ? this.#count(pattern, number) : 0;
     if (!isKept) this.#drop(path);
     if (!file) return;
