@@ -85,8 +85,8 @@ export interface Events {
   emit(request: EmitRequest, call: EmitCall): Promise<EmitResult>;
   emitBatch(requests: readonly EmitRequest[], call: EmitCall): Promise<EmitResult[]>;
   query(query: EventQuery): Promise<EventPage>;
-  /** The event with this id. */
-  find(id: string): Promise<EventRecord | undefined>;
+  /** The event with this id, of a type that the pattern covers. */
+  find(id: string, pattern: string): Promise<EventRecord | undefined>;
   trace(id: string): Promise<EventTree>;
   cancel(id: string): Promise<void>;
   dead(options: { listener?: string; limit: number; cursor?: string }): Promise<LetterPage>;

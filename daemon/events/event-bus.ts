@@ -196,8 +196,8 @@ export class EventBus implements Events {
     return this.#reader.query(query);
   }
 
-  find(id: string): Promise<EventRecord | undefined> {
-    return this.#reader.find(id);
+  find(id: string, pattern: string): Promise<EventRecord | undefined> {
+    return this.#reader.find(id, pattern);
   }
 
   trace(id: string): Promise<EventTree> {

@@ -38,9 +38,9 @@ export class EventReader {
     return sequences.length > limit ? { events, cursor: String(page.at(-1)) } : { events };
   }
 
-  async find(id: string): Promise<EventRecord | undefined> {
+  async find(id: string, pattern: string): Promise<EventRecord | undefined> {
     await this.#index.catchUp();
-    return this.#indexed(id);
+    return this.#indexed(id, pattern);
   }
 
   /** @throws CodedError EVENT_NOT_FOUND */
@@ -60,8 +60,8 @@ export class EventReader {
     return tree;
   }
 
-  async #indexed(id: string): Promise<EventRecord | undefined> {
-    const seq = this.#index.findById(id);
+  async #indexed(id: string, pattern?: string): Promise<EventRecord | undefined> {
+    const seq = this.#index.findById(id, pattern);
     return seq === undefined ? undefined : await this.#log.read(seq);
   }
 }

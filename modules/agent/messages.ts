@@ -24,7 +24,7 @@ export async function send(
   if (answered !== undefined) assertMayAnswer(answered, caller);
   const receiver = answered?.from ?? to;
   if (receiver === undefined) {
-    const earlier = await home.context.events.find(sentId(meta.id));
+    const earlier = await home.context.events.find(sentId(meta.id), "agent:message_sent");
     if (earlier !== undefined) return { message_id: meta.id, to: (earlier.data as Message).to, seq: earlier.seq };
     throw new CodedError("REQUEST_INVALID", "agent:send: `to` is expected, or `in_reply_to` of a message that waits for an answer", {});
   }

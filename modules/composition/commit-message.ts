@@ -1,19 +1,9 @@
 /** The message of a commit of decisions, and what it says to a reader: `git log --grep` and a restart use the same text. Pure. */
 import type { CommitInfo, LogPosition } from "../../daemon/module.ts";
-import type { DecisionEntry } from "./entries.ts";
+import type { TrackedDecision } from "./entries.ts";
 
 const summaryLength = 72;
 const outcomeLength = 200;
-
-/** A decision, or its outcome, on its way from the event log into git. */
-export interface TrackedDecision {
-  readonly pattern: string;
-  readonly version: string;
-  /** Of an outcome: the decision's id, and what is said of the outcome. */
-  readonly entry: DecisionEntry;
-  /** It is the outcome of a decision that was tracked without one. */
-  readonly resolves?: true;
-}
 
 /** A one-line summary, then one set of trailers per decision, and the place in the event log that the commit reaches. */
 export function renderMessage(decisions: readonly TrackedDecision[], position: LogPosition): string {

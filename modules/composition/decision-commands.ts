@@ -2,10 +2,9 @@
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
 import { derivedId } from "../../daemon/events/message-ids.ts";
-import { commandsOf } from "../../daemon/module.ts";
+import { commandsOf, type ModuleContext } from "../../daemon/module.ts";
 import { cursorGrammar } from "./catalogue/decision-rows.ts";
-import type { TrackedDecision } from "./commit-message.ts";
-import { assertRecordable, decisionEntry, isPending } from "./entries.ts";
+import { assertRecordable, decisionEntry, isPending, type TrackedDecision, trackedBy } from "./entries.ts";
 import { outcomeKey, resolvedEvent, trackedEvent } from "./projection.ts";
 import type { State } from "./state.ts";
 import { fieldsOf, parseReference, versionOf } from "./store.ts";
@@ -50,12 +49,12 @@ export const decisionCommands = {
       await state.projection.keepPace(signal);
       if (wait === undefined) {
         const { duplicate, seq } = await context.emit(trackedEvent, data, meta, { id });
-        if (!duplicate) state.projection.expect(data, seq);
+        if (!duplicate) state.projection.expect(seq);
         return { id };
       }
       using recorded = state.projection.waitFor(id, signal);
       const { duplicate, seq } = await context.emit(trackedEvent, data, meta, { id });
-      if (!duplicate) state.projection.expect(data, seq);
+      if (!duplicate) state.projection.expect(seq);
       const known = duplicate ? (await recordsOf(state, id))[0] : undefined;
       return { id, commit: known ?? (await recorded.commit) };
     },
@@ -72,7 +71,7 @@ export const decisionCommands = {
     output: z.object({ id: z.string(), pattern: z.string(), commit: z.string().optional() }),
     async handle({ id, outcome, reason, wait }, { state, context, caller, meta, signal }) {
       assertRecordable({ outcome }, largestOutcome);
-      const { pattern: name, version, entry } = await findDecision(state, id);
+      const { pattern: name, version, entry } = await findDecision(state, context, id);
       if (!isPending(entry)) throw resolvedAlready(id);
       const agent = meta.agent ?? (caller.kind === "agent" ? caller.id : undefined);
       const said = { time: new Date().toISOString(), outcome, reason, agent, run: entry.run };
@@ -122,10 +121,11 @@ export const decisionCommands = {
 const largestOutcome = 2 * 1024;
 
 /** @throws CodedError DECISION_NOT_FOUND */
-async function findDecision(state: State, id: string): Promise<TrackedDecision> {
-  // Between the two first looks it may have reached git.
-  const found = (await inGit(state, id)) ?? (await state.projection.underWay(id)) ?? (await inGit(state, id));
-  if (found) return found;
+async function findDecision(state: State, { events }: ModuleContext, id: string): Promise<TrackedDecision> {
+  const recorded = await inGit(state, id);
+  if (recorded) return recorded;
+  const tracked = await events.find(id, trackedEvent);
+  if (tracked) return trackedBy(tracked);
   throw new CodedError("DECISION_NOT_FOUND", `No decision ${id} was tracked`, { id });
 }
 

@@ -1,6 +1,7 @@
 /** Decisions as YAML: how an entry is written and how a file of them is read. Pure. */
 import { z } from "zod";
 import { CodedError } from "../../daemon/errors.ts";
+import type { EventRecord } from "../../daemon/module.ts";
 import { issuesOf, parseInput, tellIssues } from "../../daemon/parse-input.ts";
 import { readYaml } from "../../daemon/yaml.ts";
 import { editYaml } from "./yaml-edit.ts";
@@ -66,6 +67,22 @@ export function withOutcome(text: string, id: string, outcome: unknown): string 
   }
   const index = readEntries(text).findIndex((entry) => entry.id === id);
   return editYaml(text, [{ path: [index, "outcome"], value: outcome }]);
+}
+
+/** A decision, or its outcome, on its way from the event log into git. */
+export interface TrackedDecision {
+  readonly pattern: string;
+  readonly version: string;
+  /** Of an outcome: the decision's id, and what is said of the outcome. */
+  readonly entry: DecisionEntry;
+  /** It is the outcome of a decision that was tracked without one. */
+  readonly resolves?: true;
+}
+
+/** What an event `composition:decision_tracked` says. */
+export function trackedBy({ data }: Pick<EventRecord, "data">): TrackedDecision {
+  const { pattern, version, ...fields } = data as { pattern: string; version: string };
+  return { pattern, version, entry: decisionEntry.parse(fields) };
 }
 
 /** A decision waits for its outcome. */

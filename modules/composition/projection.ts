@@ -8,8 +8,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
 import { derivedId } from "../../daemon/events/message-ids.ts";
 import type { EventRecord, LogPosition, ModuleContext, Projection } from "../../daemon/module.ts";
-import { type DecisionCommit, readMessage, renderMessage, type TrackedDecision } from "./commit-message.ts";
-import { decisionEntry, isPending, resolution } from "./entries.ts";
+import { type DecisionCommit, readMessage, renderMessage } from "./commit-message.ts";
+import { isPending, resolution, type TrackedDecision, trackedBy } from "./entries.ts";
 import type { DecisionSegments } from "./segments.ts";
 
 export const trackedEvent = "composition:decision_tracked";
@@ -27,20 +27,13 @@ const prefetch = 1_000;
 /** New decisions wait while git is this far behind the oldest, but not longer than the patience. Milliseconds. */
 const pace = { behind: 200, patience: 500, interval: 10 };
 
-interface UnderWay extends TrackedDecision {
-  /** Place in the log. */
-  readonly seq: number;
-  /** Milliseconds, as of `performance.now()`. */
-  readonly since: number;
-}
-
 export class DecisionProjection implements AsyncDisposable {
   readonly #context: ModuleContext;
   readonly #segments: DecisionSegments;
   /** Who waits for the commit of a decision, by its id. */
   readonly #waiters = new Map<string, Set<(commit: string) => void>>();
-  /** Decisions that are in the log and not in git yet, as far as they are known. */
-  readonly #underWay = new Map<string, UnderWay>();
+  /** Decisions that this process has put into the log, and that are not in git yet: their places, and since when, as of `performance.now()`. */
+  readonly #underWay = new Map<number, number>();
   /** The last commit in turn. */
   #turn: Promise<unknown> = Promise.resolve();
   #projection: Projection | undefined;
@@ -100,18 +93,10 @@ export class DecisionProjection implements AsyncDisposable {
     return commits;
   }
 
-  /** A decision that is on its way. */
-  async underWay(id: string): Promise<TrackedDecision | undefined> {
-    if (!this.#underWay.has(id)) await this.#projection?.caughtUp;
-    return this.#underWay.get(id);
-  }
-
   /** Tells of a decision that the log has just taken, at this place. */
-  expect(data: unknown, seq: number): void {
+  expect(seq: number): void {
     if (this.#position && seq <= this.#position.seq) return; // git was faster than the acknowledgement
-    const { pattern, version, ...fields } = data as { pattern: string; version: string };
-    const entry = decisionEntry.parse(fields);
-    this.#underWay.set(entry.id, { pattern, version, entry, seq, since: performance.now() });
+    this.#underWay.set(seq, performance.now());
   }
 
   /** Holds a new decision back while git is behind, so that the lag stays bounded whatever the disk does. */
@@ -123,7 +108,7 @@ export class DecisionProjection implements AsyncDisposable {
   /** While git takes nothing at all, decisions are safe in the log and nobody waits. */
   #isBehind(): boolean {
     const [oldest] = this.#underWay.values();
-    return oldest !== undefined && this.#problem === undefined && performance.now() - oldest.since > pace.behind;
+    return oldest !== undefined && this.#problem === undefined && performance.now() - oldest > pace.behind;
   }
 
   /** Waits for the commit with this key; begin before the decision or the outcome is emitted, and dispose of it. */
@@ -160,7 +145,7 @@ export class DecisionProjection implements AsyncDisposable {
         this.#adopt(await this.#inTurn(() => this.#commit(decisions, position)));
         await this.#announce();
       }
-      for (const [id, { seq }] of this.#underWay) if (seq <= position.seq) this.#underWay.delete(id);
+      for (const seq of this.#underWay.keys()) if (seq <= position.seq) this.#underWay.delete(seq);
       if (this.#problem) this.#context.log.info("decisions reach git again");
       this.#problem = undefined;
     } catch (error) {
@@ -178,18 +163,19 @@ export class DecisionProjection implements AsyncDisposable {
     const selected: TrackedDecision[] = [];
     for (const event of events) {
       if (this.#position?.log === log && event.seq <= this.#position.seq) continue;
-      const { pattern, version, ...fields } = event.data as { pattern: string; version: string };
       if (event.type === resolvedEvent) {
-        const entry = { decision: undefined, ...resolution.parse(fields) };
-        const tracked = await this.#segments.find(pattern, entry.id);
-        if (tracked && isPending(tracked)) selected.push({ pattern, version, entry, resolves: true });
+        const { pattern, version } = event.data as { pattern: string; version: string };
+        const entry = { decision: undefined, ...resolution.parse(event.data) };
+        const known = await this.#segments.find(pattern, entry.id);
+        if (known && isPending(known)) selected.push({ pattern, version, entry, resolves: true });
         continue;
       }
-      const entry = decisionEntry.parse(fields);
-      const known = await this.#knownIds(pattern);
-      if (known?.has(entry.id)) continue;
-      known?.add(entry.id);
-      selected.push({ pattern, version, entry });
+      const tracked = trackedBy(event);
+      const { id } = tracked.entry;
+      const known = await this.#knownIds(tracked.pattern);
+      if (known?.has(id)) continue;
+      known?.add(id);
+      selected.push(tracked);
     }
     return selected;
   }

@@ -2,8 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { type Call, commandsOf } from "../../daemon/module.ts";
-import type { TrackedDecision } from "./commit-message.ts";
-import { type DecisionEntry, decisionEntry, isPending, resolution } from "./entries.ts";
+import { type DecisionEntry, isPending, resolution, type TrackedDecision, trackedBy } from "./entries.ts";
 import { resolvedEvent, trackedEvent } from "./projection.ts";
 import type { State } from "./state.ts";
 
@@ -80,15 +79,14 @@ async function readLog({ state, context, signal }: Call<State>) {
     types: [trackedEvent, resolvedEvent],
     handle(events, position) {
       log = position.log;
-      for (const { type, data, seq } of events) {
-        const { pattern, version, ...fields } = data as { pattern: string; version: string };
-        last = Math.max(last, seq);
-        if (type === trackedEvent) {
-          const entry = decisionEntry.parse(fields);
-          decisions.set(entry.id, { pattern, version, entry });
+      for (const event of events) {
+        last = Math.max(last, event.seq);
+        if (event.type === trackedEvent) {
+          const tracked = trackedBy(event);
+          decisions.set(tracked.entry.id, tracked);
           continue;
         }
-        const { id, outcome } = resolution.parse(fields);
+        const { id, outcome } = resolution.parse(event.data);
         const tracked = decisions.get(id);
         if (tracked) decisions.set(id, { ...tracked, entry: { ...tracked.entry, outcome } });
       }

@@ -54,8 +54,8 @@ export class MemoryEventLog {
     return this.records.filter(({ type }) => patterns.some((pattern) => matches(pattern, type)));
   }
 
-  find(id: string): EventRecord | undefined {
-    return this.#byId.get(id);
+  find(id: string, pattern: string): EventRecord | undefined {
+    return this.ofType(pattern).find((event) => event.id === id);
   }
 
   /** A page of `event:query`, by type and run. */

@@ -36,6 +36,7 @@ const requests: Readonly<Record<string, object>> = {
   "orchestration:start": { pattern: "quick" },
   "agent:spawn": { profile: "listener", pattern: "quick" },
   "approval:request": { action: { ask: "May I?" } },
+  "composition:track_decision": { pattern: "quick", decision: "tea" },
   "policy:select": { slot: "lamp", candidates: [{ id: "a" }, { id: "b" }] },
 };
 
@@ -54,6 +55,7 @@ const questions: Readonly<Record<string, Readonly<Record<string, (heard: Heard) 
     "approval:info": ({ id }) => ({ id }),
     "approval:decide": ({ id, hash }) => ({ id, hash, decision: "approve", by: "Ada" }),
   },
+  "composition.decision_tracked": { "composition:resolve_decision": ({ id }) => ({ id, outcome: "good" }) },
   "policy.selected": { "policy:outcome": ({ decision_id }) => ({ decision_id, reward: 1 }) },
 };
 
@@ -73,7 +75,7 @@ async function errorsOf({ ask }: TestDaemon, listen: Listen): Promise<string[]> 
     });
   }
   await Promise.all(Object.entries(requests).flatMap(([command, input]) => Array.from({ length: count }, () => ask(command, input))));
-  const asks = { runs: 2 * 3, agents: 2, messages: 1, approvals: 2, selections: 1 };
+  const asks = { runs: 2 * 3, agents: 2, messages: 1, approvals: 2, decisions: 1, selections: 1 };
   await until(() => answers.length === count * Object.values(asks).reduce((sum, one) => sum + one), "everything to be heard of");
   await Promise.all(answers);
   return errors;
