@@ -43,7 +43,7 @@ export const errorTable = {
   EVENT_LOG_UNAVAILABLE: {
     status: 503,
     retryable: true,
-    meaning: "The event log refuses writes (disk full, server gone); nothing was stored.",
+    meaning: "The event log refuses writes or does not answer (disk full, server gone); nothing was stored.",
   },
   SCHEDULE_NOT_FOUND: { status: 404, retryable: false, meaning: "No pending schedule has this id: it fired, was cancelled, or never was." },
   DEAD_LETTER_NOT_FOUND: { status: 404, retryable: false, meaning: "No dead letter has this id." },

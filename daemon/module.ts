@@ -3,8 +3,8 @@
  *
  * A module is the default export of `modules/<name>.ts` or `modules/<name>/index.ts`. It owns one domain, its name: all its
  * commands and events are `<name>:…`. It imports from `daemon/` only what is pure (module.ts, errors.ts, names.ts,
- * events/message-ids.ts, parse-input.ts, suggestion.ts, capabilities.ts, yaml.ts, retry.ts, leases.ts), never from another module;
- * everything that touches NATS, git or the data folder reaches it through `ModuleContext`.
+ * events/message-ids.ts, parse-input.ts, suggestion.ts, capabilities.ts, yaml.ts, retry.ts, leases.ts, unless-aborted.ts), never from
+ * another module; everything that touches NATS, git or the data folder reaches it through `ModuleContext`.
  */
 import type { Logger } from "pino";
 import type { z } from "zod";
@@ -156,6 +156,8 @@ export interface Projection extends AsyncDisposable {
   readonly caughtUp: Promise<void>;
   /** Resolves once the event of this type at `seq`, and all before it, were handled. */
   reached(seq: number, signal?: AbortSignal): Promise<void>;
+  /** The place in the log of the newest event of its types, what this daemon is storing included; 0 when there is none. */
+  lastSequence(signal: AbortSignal): Promise<number>;
   /** Resolves once everything that the log holds now was handled, whoever wrote it. */
   current(signal: AbortSignal): Promise<void>;
 }

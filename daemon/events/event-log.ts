@@ -128,7 +128,7 @@ export class EventLog {
   async lastSequence(): Promise<number> {
     const { manager, subjects } = this.#options;
     await this.#allStored();
-    const { state } = await manager.streams.info(subjects.streams.events);
+    const { state } = await manager.streams.info(subjects.streams.events).catch(unavailable);
     return state.last_seq;
   }
 
@@ -158,7 +158,8 @@ export class EventLog {
   async #lastOn(wanted: readonly string[]): Promise<number> {
     const { manager, subjects } = this.#options;
     await this.#allStored();
-    const last = await Promise.all(wanted.map((last_by_subj) => manager.streams.getMessage(subjects.streams.events, { last_by_subj })));
+    const lastOn = (last_by_subj: string) => manager.streams.getMessage(subjects.streams.events, { last_by_subj });
+    const last = await Promise.all(wanted.map(lastOn)).catch(unavailable);
     return Math.max(0, ...last.map((message) => message?.seq ?? 0));
   }
 
@@ -201,6 +202,10 @@ export class EventLog {
   #privateId(id: string): string {
     return createHmac("sha256", this.#options.secret).update(id).digest("base64url");
   }
+}
+
+function unavailable(cause: Error): never {
+  throw new CodedError("EVENT_LOG_UNAVAILABLE", `the event log does not answer: ${cause.message}`, {}, { cause });
 }
 
 /** An upper bound is enough: all our header values are ASCII. */

@@ -3,6 +3,7 @@ import type { ConsumerMessages } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 import type { LogPosition, Projection, ProjectionOptions } from "../module.ts";
 import { retry } from "../retry.ts";
+import { unlessAborted } from "../unless-aborted.ts";
 import { batchesOf } from "./batches.ts";
 import { decodeEvent } from "./envelope.ts";
 
@@ -68,8 +69,12 @@ export class LogProjection implements Projection {
     });
   }
 
+  lastSequence(signal: AbortSignal): Promise<number> {
+    return unlessAborted(this.#lastSequence(), signal);
+  }
+
   async current(signal: AbortSignal): Promise<void> {
-    await this.reached(await this.#lastSequence(), signal);
+    await this.reached(await this.lastSequence(signal), signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -47,13 +47,15 @@ export default defineModule<Home>({
         limit: z.number().int().min(1).max(1000).default(100),
       }),
       output: z.object({ agents: z.array(wire.agent) }),
-      handle: ({ limit, ...wanted }, { state: { registry } }) => ({
-        agents: [...registry.agents.values()]
+      async handle({ limit, ...wanted }, { state: { registry }, signal }) {
+        await registry.current(signal);
+        const agents = [...registry.agents.values()]
           .filter((one) => Object.entries(wanted).every(([key, value]) => value === undefined || one[key as keyof AgentRecord] === value))
           .sort((left, right) => (left.agent_id < right.agent_id ? 1 : -1))
           .slice(0, limit)
-          .map(viewOf),
-      }),
+          .map(viewOf);
+        return { agents };
+      },
     }),
     "agent:info": command({
       description: "Tells everything about one agent, also what it does now.",

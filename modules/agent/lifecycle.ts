@@ -54,6 +54,7 @@ export async function terminate(home: Home, one: AgentRecord, place: Omit<Messag
   for (const child of home.registry.childrenOf(one.agent_id)) {
     terminated.push(...(await terminate(home, child, { ...place, agent: child.agent_id }, reason)));
   }
+  await begun(home, one.agent_id);
   const found = home.registry.agents.get(one.agent_id);
   if (found === undefined || !isLiving(found)) return terminated;
   if (found.run_id !== undefined) await home.context.call("orchestration:cancel", { run_id: found.run_id }, { cause: place });
@@ -68,7 +69,9 @@ export async function setPaused(
   reason: string | undefined,
   { state: home, context, caller, meta, signal }: Call<Home>,
 ): Promise<AgentRecord> {
-  const found = await home.registry.find(agent_id, signal);
+  await home.registry.current(signal);
+  await begun(home, agent_id);
+  const found = home.registry.get(agent_id);
   assertMayDirect(home, found, caller);
   if (!isLiving(found)) throw new CodedError("AGENT_ENDED", `The agent ${agent_id} is ${found.state}.`, { agent_id, state: found.state });
   if ((found.state === "paused") === pausing) return found;
@@ -81,6 +84,11 @@ export async function setPaused(
   if (pausing) home.workers.stop(agent_id);
   else home.workers.wake(agent_id);
   return home.registry.get(agent_id);
+}
+
+/** Resolves when the run of an agent that is being spawned here has begun, or cannot: what is to be done to it is done to the run. */
+async function begun({ beginning }: Home, agent_id: string): Promise<void> {
+  await beginning.get(agent_id)?.catch(() => {}); // whoever spawned it is told
 }
 
 /** An agent directs itself and those below it. @throws CodedError CAPABILITY_DENIED */

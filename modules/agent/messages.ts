@@ -28,7 +28,7 @@ export async function send(
     if (earlier !== undefined) return { message_id: meta.id, to: (earlier.data as Message).to, seq: earlier.seq };
     throw new CodedError("REQUEST_INVALID", "agent:send: `to` is expected, or `in_reply_to` of a message that waits for an answer", {});
   }
-  if (in_reply_to === undefined) assertReachable(home, await home.registry.find(receiver, signal));
+  if (in_reply_to === undefined) assertReachable(home, home.registry.agents.get(receiver) ?? (await home.registry.find(receiver, signal)));
   return deliver(home, { message_id: meta.id, from: nameOf(caller), to: receiver, ...(in_reply_to && { in_reply_to }), ...content }, meta);
 }
 
@@ -114,11 +114,12 @@ async function receiversOf(
   { kind, id }: Caller,
   signal: AbortSignal,
 ): Promise<AgentRecord[]> {
+  await registry.current(signal);
   if (to === "children") {
     if (kind !== "agent")
       throw new CodedError("REQUEST_INVALID", "agent:broadcast: only an agent has children; name a group or a profile", {});
     return registry.childrenOf(id);
   }
-  if ("agents" in to) return Promise.all(to.agents.map((agent_id) => registry.find(agent_id, signal)));
+  if ("agents" in to) return to.agents.map((agent_id) => registry.get(agent_id));
   return [...registry.living()].filter((one) => ("group" in to ? one.group === to.group : one.profile === to.profile));
 }

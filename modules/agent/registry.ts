@@ -81,9 +81,9 @@ export class Registry implements AsyncDisposable {
     return registry;
   }
 
-  /** As get(), but of an agent that the log tells of already. @throws CodedError AGENT_NOT_FOUND; the signal's reason */
+  /** As get(), but as the log tells of it now, whoever wrote it. @throws CodedError AGENT_NOT_FOUND; the signal's reason */
   async find(agent_id: string, signal: AbortSignal): Promise<AgentRecord> {
-    if (!this.agents.has(agent_id)) await this.current(signal);
+    await this.current(signal);
     return this.get(agent_id);
   }
 

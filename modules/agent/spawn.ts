@@ -194,7 +194,15 @@ async function startRun(home: Home, agent: AgentRecord, isNew: boolean): Promise
     ...(caller && { caller }),
   });
   registry.began(agent_id, started.run_id, started.capabilities);
+  await keepUp(home, agent_id, started.run_id);
   return started.run_id;
+}
+
+/** Another daemon may have held or ended the agent before it could know of the run. */
+async function keepUp({ registry, context }: Home, agent_id: string, run_id: string): Promise<void> {
+  const { state, place } = registry.get(agent_id);
+  if (state === "paused") await context.call("orchestration:pause", { run_id }, { cause: place });
+  if (state === "terminated") await context.call("orchestration:cancel", { run_id }, { cause: place });
 }
 
 /** The run may have begun all the same, such as when its start could not be told: then nobody is to play it on. */

@@ -33,13 +33,15 @@ export default defineModule<Approvals>({
         limit: z.number().int().min(1).max(1000).default(100),
       }),
       output: z.object({ approvals: z.array(wire.approval) }),
-      handle: ({ limit, ...wanted }, { state: { register } }) => ({
-        approvals: register
+      async handle({ limit, ...wanted }, { state: { register }, signal }) {
+        await register.current(signal);
+        const approvals = register
           .all()
           .filter((one) => Object.entries(wanted).every(([key, value]) => value === undefined || one[key as keyof typeof one] === value))
           .sort((left, right) => (left.id < right.id ? 1 : -1))
-          .slice(0, limit),
-      }),
+          .slice(0, limit);
+        return { approvals };
+      },
     }),
     "approval:info": command({
       description: "Tells what was asked, and how it was decided.",

@@ -59,9 +59,9 @@ export class Register implements AsyncDisposable {
     await this.#projection?.current(signal);
   }
 
-  /** As get(), but of a request that the log tells of already. @throws CodedError APPROVAL_NOT_FOUND; the signal's reason */
+  /** As get(), but as the log tells of it now, whoever wrote it. @throws CodedError APPROVAL_NOT_FOUND; the signal's reason */
   async find(id: string, signal: AbortSignal): Promise<Approval> {
-    if (!this.#requests.has(id)) await this.current(signal);
+    await this.current(signal);
     return this.get(id);
   }
 

@@ -21,6 +21,7 @@ const keyOf = (name: string) => `experiment.${name}`;
 export async function openExperiments(context: ModuleContext): Promise<Experiments> {
   const experiments = new Map<string, Experiment>();
   for (const one of (await context.state.entries<Experiment>()).values()) experiments.set(one.name, one);
+  const starting = new Map<string, Promise<void>>();
   const playing = new Map<string, { readonly stop: AbortController; readonly done: Promise<void> }>();
   const keep = async (experiment: Experiment) => void (await context.state.put(keyOf(experiment.name), experiment));
 
@@ -62,6 +63,22 @@ export async function openExperiments(context: ModuleContext): Promise<Experimen
     playing.set(experiment.name, { stop, done });
   }
 
+  /** Durable and told when it resolves; if it cannot be, there is no such experiment. */
+  async function establish(experiment: Experiment, meta: MessageMeta): Promise<void> {
+    const { id, name, variants, mode, runs } = experiment;
+    try {
+      if (runs > 0) await checkVariants(variants, context, meta);
+      await context.call("policy:configure", { slot: slotOf(experiment), learn: [] });
+      await keep(experiment);
+      await context.emit("experiment:started", { name, variants, mode, runs }, meta, { id: `${id}/started` });
+    } catch (error) {
+      experiments.delete(name);
+      await context.state.delete(keyOf(name));
+      throw error;
+    }
+    if (runs > 0) begin(experiment);
+  }
+
   const get = (name: string): Experiment => {
     const found = experiments.get(name);
     if (found === undefined) throw new CodedError("EXPERIMENT_NOT_FOUND", `There is no experiment ${name}.`, { name });
@@ -75,7 +92,7 @@ export async function openExperiments(context: ModuleContext): Promise<Experimen
     status,
     all: () => Promise.all([...experiments.values()].sort((left, right) => (left.name < right.name ? -1 : 1)).map(status)),
     async start(request, caller, meta) {
-      const { name, variants, mode } = request;
+      const { name } = request;
       if (experiments.has(name)) throw new CodedError("EXPERIMENT_EXISTS", `There is an experiment ${name} already.`, { name });
       const { kind, id, capabilities } = caller;
       const by = { kind, id, ...(capabilities && { capabilities }) };
@@ -88,22 +105,16 @@ export async function openExperiments(context: ModuleContext): Promise<Experimen
         started_at: new Date().toISOString(),
       };
       experiments.set(name, experiment);
-      try {
-        if (request.runs > 0) await checkVariants(variants, context, meta);
-        await context.call("policy:configure", { slot: slotOf(experiment), learn: [] });
-        await keep(experiment);
-        await context.emit("experiment:started", { name, variants, mode, runs: request.runs }, meta, {
-          id: `${experiment.id}/started`,
-        });
-      } catch (error) {
-        experiments.delete(name);
-        await context.state.delete(keyOf(name));
-        throw error;
-      }
-      if (request.runs > 0) begin(experiment);
+      const started = establish(experiment, meta);
+      starting.set(
+        name,
+        started.catch(() => {}),
+      );
+      await started.finally(() => starting.delete(name));
       return status(experiment);
     },
     async stop(name) {
+      await starting.get(name); // whoever heard of it may stop it
       const experiment = get(name);
       const active = playing.get(name);
       active?.stop.abort();

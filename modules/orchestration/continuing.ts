@@ -37,7 +37,6 @@ export function createContinuing({ context, journals, catalogue, play, signal }:
       // The pattern is gone, together with the history that it was pinned to.
       return journals.end(started, { state: "failed", error: pattern });
     }
-    await catalogue.current(signal); // where it began, without which it would hear what came before
     play(pattern, entries, catalogue.sinceOf(started.run_id) ?? 0);
   }
 
@@ -49,6 +48,7 @@ export function createContinuing({ context, journals, catalogue, play, signal }:
   }
 
   return async (run_id, { isForeign = false, to }) => {
+    await catalogue.current(signal); // where it began, without which it would hear what came before
     const entries = await journals.read(run_id);
     if (entries.length === 0) entries.push(await beginJournal(run_id));
     const started = entries[0] as StartedEntry;

@@ -33,6 +33,9 @@ export function createControl({ context, journals, catalogue, playing }: Control
     const deadline = performance.now() + wait * 1000;
     const left = () => (deadline - performance.now()) / 1000;
     await within(patience, playing.begun(id), signal);
+    // How it rests may be heard of already.
+    const resting = playing.find(id);
+    if (resting?.handle.isAtRest) await within(patience, resting.done, signal);
     if (playing.find(id) === undefined) await within(left(), playing.recovered(id), signal);
     for (let run = playing.find(id); run !== undefined && left() > 0; run = playing.find(id)) {
       const rest = await within(left(), run.done, signal);

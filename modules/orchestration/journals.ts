@@ -40,10 +40,11 @@ export function openJournals(context: ModuleContext, isOurs: (owner: string) => 
   async function readStored(run: string): Promise<RunEntry[]> {
     const entries = await journal.read<RunEntry>(run);
     if (entries.length > 0) return entries;
-    const beginning = await storedBeginningOf(context, run);
-    if (beginning === undefined) throw new CodedError("RUN_NOT_FOUND", `There is no run ${run}.`, { run_id: run });
-    // It is durable by the event, and begins its journal a moment later.
-    if ((await endingOf(context, run)) === undefined) return [beginning];
+    if ((await endingOf(context, run)) === undefined) {
+      const beginning = await storedBeginningOf(context, run);
+      if (beginning === undefined) throw new CodedError("RUN_NOT_FOUND", `There is no run ${run}.`, { run_id: run });
+      return [beginning]; // durable by the event; its journal begins a moment later
+    }
     throw new CodedError("RUN_DELETED", `The run ${run} has ended, and its journal was deleted since.`, { run_id: run });
   }
 

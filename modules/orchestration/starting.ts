@@ -126,7 +126,8 @@ export function createStarting({ context, journals, playing }: StartingOptions):
     } catch (error) {
       forget();
       // Nobody is told that this run began, so it must not be played after a restart.
-      void playing.untilTold(started.run_id, () => journals.end(started, { state: "cancelled" }));
+      const cancel = () => journals.end(started, { state: "cancelled" });
+      void playing.begin(started.run_id, () => playing.untilTold(started.run_id, cancel));
       throw error;
     }
     return { ...recordOf(started), ...(started.capabilities && { capabilities: [...started.capabilities] }) };

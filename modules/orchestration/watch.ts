@@ -10,6 +10,7 @@ import type { EventPage, EventQuery } from "../../daemon/events/contract.ts";
 import type { EventRecord, ModuleContext, Projection } from "../../daemon/module.ts";
 import { matches } from "../../daemon/names.ts";
 import { retry } from "../../daemon/retry.ts";
+import { unlessAborted } from "../../daemon/unless-aborted.ts";
 
 export interface Wanted {
   /** Name patterns, any of which may match. */
@@ -225,17 +226,5 @@ class Reader implements AsyncDisposable {
       others?.delete(follower);
       if (others?.size === 0) this.#followers.delete(pattern);
     }
-  }
-}
-
-async function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }

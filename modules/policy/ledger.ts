@@ -72,6 +72,8 @@ export class Ledger implements AsyncDisposable {
   readonly #recent = new RecentSelections();
   #position: LogPosition | undefined;
   #sincePruned = 0;
+  /** Place in the log of the last event that this process wrote. */
+  #written = 0;
   /** Resolved when somebody waits for what is not counted yet. */
   #wanted = Promise.withResolvers<void>();
   #projection: Projection | undefined;
@@ -110,10 +112,19 @@ export class Ledger implements AsyncDisposable {
     await this.#projection?.caughtUp;
   }
 
-  /** Resolves once everything that the log holds now is counted, whoever wrote it, as soon as can be. */
+  /** An event that counts was written by this process, at this place in the log. */
+  wrote(seq: number): void {
+    this.#written = Math.max(this.#written, seq);
+  }
+
+  /** Resolves once everything that this process wrote is counted, as soon as can be; it costs no look at the log. */
+  upToDate(signal: AbortSignal): Promise<void> {
+    return this.reached(this.#written, signal);
+  }
+
+  /** The same of everything that the log holds now, whoever wrote it. */
   async current(signal: AbortSignal): Promise<void> {
-    this.#wanted.resolve();
-    await this.#projection?.current(signal);
+    await this.reached((await this.#projection?.lastSequence(signal)) ?? 0, signal);
   }
 
   /** The same of everything up to the event at `seq`. */
@@ -132,7 +143,8 @@ export class Ledger implements AsyncDisposable {
   async find(id: string, signal: AbortSignal): Promise<Decision> {
     const known = this.decision(id);
     if (known !== undefined) return known;
-    await this.current(signal);
+    await this.upToDate(signal);
+    if (this.decision(id) === undefined) await this.current(signal);
     const found = this.decision(id);
     if (found !== undefined) return found;
     throw new CodedError("DECISION_UNKNOWN", `No selection ${id} is remembered: it is too old, or was never made.`, { decision_id: id });

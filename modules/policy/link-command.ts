@@ -19,7 +19,8 @@ export async function link(
   assertOwn(caller, decision, decision_id);
   if (decision.joined) return { linked: false };
   const { seq } = await context.emit("policy:linked", request, meta);
-  await state.ledger.reached(seq, signal);
+  state.ledger.wrote(seq);
+  await state.ledger.upToDate(signal);
   // What was over before it was linked tells nobody any more.
   for (const tale of await earlier(request.outcome_from, context)) await settleBy(tale, { state, context, meta });
   return { linked: true };

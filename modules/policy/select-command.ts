@@ -111,6 +111,7 @@ async function choose(request: SelectRequest, { state, context: daemon, meta, ca
     ...(part && { episode: part }),
   };
   const { seq } = await store(() => daemon.emit("policy:selected", event, meta, { id: made.decision_id }), signal);
+  state.ledger.wrote(seq);
   return { made, seq };
 }
 

@@ -19,6 +19,7 @@ const pureFiles = [
   "daemon/retry.ts",
   "daemon/fence.ts",
   "daemon/leases.ts",
+  "daemon/unless-aborted.ts",
 ];
 /** Waiting touches nothing outside the process. */
 const withoutEffect = ["node:timers/promises"];

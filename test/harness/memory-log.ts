@@ -142,6 +142,7 @@ export class MemoryEventLog {
     return {
       caughtUp: whenReached(this.records.length),
       reached: whenReached,
+      lastSequence: async () => this.records.length,
       current: (signal) => whenReached(this.records.length, signal),
       async [Symbol.asyncDispose]() {
         stopped.abort();

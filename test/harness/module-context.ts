@@ -108,7 +108,11 @@ export async function startModule<State extends AsyncDisposable>(
     state: options.state ?? createStateStore(),
     journal: options.journal ?? createJournal(),
     objects: options.objects ?? createObjectStore(),
-    events: { query: async (query: EventQuery) => log.query(query), find: async (id: string, pattern: string) => log.find(id, pattern), ...options.events } as Events,
+    events: {
+      query: async (query: EventQuery) => log.query(query),
+      find: async (id: string, pattern: string) => log.find(id, pattern),
+      ...options.events,
+    } as Events,
     repository,
     async emit(name, data, cause, { id } = {}) {
       const declaration = module.events[name];

@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { describe, it, test } from "node:test";
 import { DeliverPolicy, jetstream } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
 import { temporaryFolder } from "../harness/git.ts";
+import { patternText } from "../harness/play-text.ts";
 import { until } from "../harness/until.ts";
 
 interface Heard {
@@ -58,6 +59,32 @@ const questions: Readonly<Record<string, Readonly<Record<string, (heard: Heard) 
   "composition.decision_tracked": { "composition:resolve_decision": ({ id }) => ({ id, outcome: "good" }) },
   "policy.selected": { "policy:outcome": ({ decision_id }) => ({ decision_id, reward: 1 }) },
 };
+
+/** What is told, the command that tells it as well, and what its reply says then. */
+const facts: readonly (readonly [
+  event: string,
+  command: string,
+  of: (heard: Heard) => object,
+  isSo: (reply: Reply, heard: Heard) => boolean,
+])[] = [
+  ["orchestration.completed", "orchestration:status", ({ run_id }) => ({ run_id }), ({ state }) => state === "completed"],
+  ["orchestration.cancelled", "orchestration:status", ({ run_id }) => ({ run_id }), ({ state }) => state === "cancelled"],
+  ["orchestration.paused", "orchestration:status", ({ run_id }) => ({ run_id }), ({ state }) => state === "paused"],
+  ["orchestration.started", "orchestration:list", () => ({}), ({ runs }, { run_id }) => runs.some((run) => run.run_id === run_id)],
+  ["agent.spawned", "agent:list", () => ({}), ({ agents }, { agent_id }) => agents.some((agent) => agent.agent_id === agent_id)],
+  ["agent.paused", "agent:info", ({ agent_id }) => ({ agent_id }), ({ state }) => state === "paused"],
+  ["agent.resumed", "agent:info", ({ agent_id }) => ({ agent_id }), ({ state }) => state === "active"],
+  ["agent.terminated", "agent:info", ({ agent_id }) => ({ agent_id }), ({ state }) => state === "terminated"],
+  ["approval.requested", "approval:list", () => ({}), ({ approvals }, { id }) => approvals.some((approval) => approval.id === id)],
+  ["approval.decided", "approval:info", ({ id }) => ({ id }), ({ state }) => state === "approved"],
+];
+
+interface Reply {
+  readonly state: string;
+  readonly runs: readonly Heard[];
+  readonly agents: readonly Heard[];
+  readonly approvals: readonly Heard[];
+}
 
 /** Calls back for each event on the subject, from now on. Resolves when it listens. */
 type Listen = (subject: string, onEvent: (heard: Heard) => void) => Promise<unknown>;
@@ -115,7 +142,101 @@ describe("what is heard of can be asked for at once", () => {
   });
 });
 
+test("what is heard to have happened has happened for whoever asks at once", async () => {
+  await using daemon = await startTestDaemon();
+  await create(daemon);
+  const { ask, client } = daemon;
+  const answers: Promise<boolean>[] = [];
+  const wrong: string[] = [];
+  for (const [event, command, inputOf, isSo] of facts) {
+    client.subscribe(`event.${event}`, {
+      callback: (_, message) => {
+        const heard = message.json<Heard>();
+        const answer = ask<Reply>(command, inputOf(heard)).then((reply) => isSo(reply, heard));
+        answers.push(answer);
+        answer.then(
+          (isRight) => isRight || wrong.push(`${command} at ${event}`),
+          (error: Error) => wrong.push(`${command} at ${event}: ${error.message}`),
+        );
+      },
+    });
+  }
+  await client.flush();
+  const lives = [
+    async () => {
+      const { run_id } = await ask<Heard>("orchestration:start", { pattern: "quick" });
+      for (const command of ["pause", "resume", "cancel"]) await ask(`orchestration:${command}`, { run_id });
+    },
+    async () => void (await ask("orchestration:start", { pattern: "brief" })),
+    async () => {
+      const { agent_id } = await ask<Heard>("agent:spawn", { profile: "listener" });
+      for (const command of ["pause", "resume", "terminate"]) await ask(`agent:${command}`, { agent_id });
+    },
+    async () => {
+      const { id, hash } = await ask<Heard>("approval:request", { action: { ask: "May I?" } });
+      await ask("approval:decide", { id, hash, decision: "approve", by: "Ada" });
+    },
+  ];
+  await Promise.all(lives.flatMap((live) => Array.from({ length: count }, live)));
+  const told = { quick: 3, brief: 2, agents: 4, approvals: 2 };
+  await until(() => answers.length === count * Object.values(told).reduce((sum, one) => sum + one), "everything to be heard of");
+  await Promise.allSettled(answers);
+  assert.deepEqual(wrong, []);
+});
+
+test("who ends or holds an agent as soon as it is heard of ends or holds its run", async () => {
+  await using daemon = await startTestDaemon();
+  await create(daemon);
+  const { ask, client } = daemon;
+  const done: Promise<unknown>[] = [];
+  client.subscribe("event.agent.spawned", {
+    callback: (_, message) => {
+      const { agent_id } = message.json<Heard>();
+      done.push(ask(done.length % 2 === 0 ? "agent:terminate" : "agent:pause", { agent_id }));
+    },
+  });
+  await client.flush();
+  const spawned = await Promise.all(
+    Array.from({ length: count }, () => ask<Heard>("agent:spawn", { profile: "listener", pattern: "quick" })),
+  );
+  await Promise.all(done);
+  const states = async ({ agent_id, run_id }: Heard) => [
+    (await ask<Reply>("agent:info", { agent_id })).state,
+    (await ask<Reply>("orchestration:status", { run_id })).state,
+  ];
+  const expected: Record<string, string> = { terminated: "cancelled", paused: "paused" };
+  const all = await Promise.all(spawned.map(states));
+  assert.deepEqual(
+    all.map(([, run]) => run),
+    all.map(([agent = ""]) => expected[agent]),
+  );
+  assert.equal(done.length, count);
+});
+
+test("an experiment that is stopped as soon as it is heard of stays stopped", async () => {
+  await using daemon = await startTestDaemon();
+  await create(daemon);
+  const { ask, client } = daemon;
+  const stopped: Promise<Reply>[] = [];
+  client.subscribe("event.experiment.started", {
+    callback: (_, message) => void stopped.push(ask<Reply>("experiment:stop", { name: message.json<{ name: string }>().name })),
+  });
+  await client.flush();
+  const names = ["one", "two", "three"];
+  await Promise.all(names.map((name) => ask("experiment:start", { name, variants: ["brief", "quick"], runs: 10 })));
+  assert.deepEqual(
+    (await Promise.all(stopped)).map(({ state }) => state),
+    names.map(() => "stopped"),
+  );
+  const { experiments } = await ask<{ experiments: (Reply & { played: number })[] }>("experiment:status", {});
+  assert.deepEqual(
+    experiments.map(({ state, played }) => [state, played]),
+    names.map(() => ["stopped", 0]),
+  );
+});
+
 async function create({ ask }: TestDaemon): Promise<void> {
   await ask("composition:create", { type: "orchestration", name: "quick", content: pattern });
+  await ask("composition:create", { type: "orchestration", name: "brief", content: patternText("RETURN 1", "", "brief") });
   await ask("composition:create", { type: "profile", name: "listener", content: listener });
 }

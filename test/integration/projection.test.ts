@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { EventRecord, LogPosition } from "../../daemon/module.ts";
 import { startTestLog } from "../harness/event-log.ts";
+import { failsWith } from "../harness/fails-with.ts";
 
 describe("a projection", () => {
   it("catches up with a burst that was there before it, in order, and then follows", async () => {
@@ -64,6 +65,10 @@ describe("a projection", () => {
     for (const type of ["a:x", "a:z", "b:y", "a:x", "b:other", "c:z"]) await test.append(type);
     await projection.current(signal);
     assert.deepEqual(seen, [1, 2, 3, 4]);
+    await assert.rejects(projection.current(AbortSignal.abort(new Error("enough"))), /enough/);
+    await test.manager.streams.delete("EVENTS");
+    await assert.rejects(projection.current(signal), failsWith("EVENT_LOG_UNAVAILABLE"));
+    await assert.rejects(test.log.lastSequence(), failsWith("EVENT_LOG_UNAVAILABLE"));
   });
 
   it("lets a wait be cancelled", async () => {
