@@ -30,6 +30,8 @@ const defaultAuthor: CommitAuthor = { name: "reprise", email: "reprise@localhost
 const maximumAttempts = 50;
 /** Commits of ours between looks whether there is enough to pack; the first look is at the first. */
 const commitsPerLook = 50;
+/** Milliseconds after which it is looked whether git has left what was published in its index. */
+const settlesAfter = 250;
 
 export interface GitRepository extends Repository, AsyncDisposable {
   /** Why writes are refused, as found at the last look; undefined when all is well. */
@@ -57,6 +59,7 @@ export async function openRepository(folder: string, options: { url?: string } =
   let sharedHead: Promise<string | undefined> | undefined;
   let isClosed = false;
   let commits = 0;
+  let settling: NodeJS.Timeout | undefined;
   let maintenance: Promise<unknown> | undefined;
   const stopping = new AbortController();
 
@@ -169,6 +172,7 @@ export async function openRepository(folder: string, options: { url?: string } =
         sharedHead = undefined;
         const info = describeCommit(oid, commit);
         noteInReflog(tip, info);
+        settleLater();
         maintainSometimes();
         return info;
       }
@@ -183,6 +187,18 @@ export async function openRepository(folder: string, options: { url?: string } =
     } catch {
       // The disk is full, for example; the next write says so.
     }
+  }
+
+  /** Between two writes; what fails is tried again after the next. */
+  function settleLater(): void {
+    settling ??= setTimeout(() => {
+      settling = undefined;
+      const settled = queue.then(() => isClosed || workTree.settle());
+      queue = settled.then(
+        (isSettled) => isSettled || settleLater(),
+        () => undefined,
+      );
+    }, settlesAfter).unref();
   }
 
   /** Beside the writes, never in their way: what fails is tried again at the next look. */
@@ -241,6 +257,7 @@ export async function openRepository(folder: string, options: { url?: string } =
     changes: (tip, since) => walkChanges(objects, tip, since),
     async [Symbol.asyncDispose]() {
       isClosed = true;
+      clearTimeout(settling);
       stopping.abort();
       await Promise.all([queue, maintenance]);
       await resources.disposeAsync();

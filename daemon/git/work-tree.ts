@@ -4,9 +4,11 @@
  * The lock file's content is our intent, so a crash leaves a note of what was under way, and keeps `git commit` from
  * building on a stale index until `finish` has completed it. Git does not wait for the lock, so between two commits of ours it is
  * free for a moment: however busy the repository is, who commits by hand succeeds after a few tries.
+ *
+ * Git reads the index before it locks it. What we published in between is lost from the index when git writes it; `settle` stages it again.
  */
 import { createHash } from "node:crypto";
-import { lstatSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { CodedError } from "../errors.ts";
@@ -39,6 +41,8 @@ export class WorkTree {
   readonly #gitdir: string;
   readonly #files: DurableFiles;
   readonly #objects: ObjectReader;
+  /** What was published, until it is sure that it stays in the index: by path, the blob, and those that it came after. */
+  readonly #unsettled = new Map<string, { readonly blob: string | null; readonly before: Set<string | null> }>();
   /** Until when the lock is left to others, as of `performance.now()`. */
   #leftUntil = 0;
 
@@ -77,10 +81,52 @@ export class WorkTree {
       if (!moved) rmSync(this.#lock, { force: true });
     }
     // From here the commit is made. What fails now is completed by `finish`, before the next write or at the next start.
-    if (moved) await this.#complete(intent.changes, contents).catch(() => undefined);
+    if (moved) {
+      for (const change of intent.changes) this.#watch(change);
+      await this.#complete(intent.changes, contents).catch(() => undefined);
+    }
     const now = performance.now();
     this.#leftUntil = now + Math.min(now - taken, longestRespite);
     return moved;
+  }
+
+  /**
+   * Stages again what git has lost from the index. Not while something is being published.
+   * @returns false while another process has the index locked, which may write what it read before
+   */
+  async settle(): Promise<boolean> {
+    if (existsSync(this.#lock)) return false;
+    const { ref, commit } = readHead(this.#gitdir);
+    const lost = commit === undefined ? [] : await this.#lostSince(commit);
+    if (commit !== undefined && lost.length > 0) {
+      const intent: Intent = { program: "reprise", ref, commit, changes: lost };
+      if (!(await createPatiently(this.#files, this.#lock, JSON.stringify(intent)))) return false;
+      try {
+        await this.#stage(await this.#lostSince(commit));
+      } finally {
+        rmSync(this.#lock, { force: true });
+      }
+    }
+    this.#unsettled.clear();
+    return true;
+  }
+
+  #watch({ path, from, to }: FileChange): void {
+    const before = this.#unsettled.get(path)?.before ?? new Set();
+    this.#unsettled.set(path, { blob: to, before: before.add(from) });
+  }
+
+  /** What is in the commit and in the work tree as we published it, and in the index as it was before. */
+  async #lostSince(commit: string): Promise<FileChange[]> {
+    const index = this.#readIndex();
+    const lost: FileChange[] = [];
+    for (const [path, { blob: to, before }] of this.#unsettled) {
+      const from = index.staged(path);
+      if (from === to || !before.has(from) || this.#blobOf(path) !== to) continue;
+      const committed = (await this.#objects.entry(commit, path))?.oid ?? null;
+      if (committed === to) lost.push({ path, from, to });
+    }
+    return lost;
   }
 
   /** Completes what a crash or a full disk left half done; leaves a lock alone that is not ours. */
@@ -114,6 +160,12 @@ export class WorkTree {
       else rmSync(join(this.#folder, path), { force: true });
     }
     await this.#files.replaceAll(written);
+    await this.#stage(changes);
+    rmSync(this.#lock, { force: true });
+  }
+
+  /** Brings the index after the work tree, under its lock. */
+  async #stage(changes: readonly FileChange[]): Promise<void> {
     const index = this.#readIndex();
     this.#distrustEdited(index);
     for (const { path, to } of changes) {
@@ -122,7 +174,6 @@ export class WorkTree {
       index.stage(path, to, this.#blobOf(path) === to ? stats : undefined);
     }
     await this.#files.replaceAll(new Map([[join(this.#gitdir, "index"), index.render()]]));
-    rmSync(this.#lock, { force: true });
   }
 
   /**
@@ -140,7 +191,8 @@ export class WorkTree {
     const blob = this.#blobOf(path);
     const staged = index.staged(path);
     const isOf = (state: string | null) => state === from || state === to;
-    if (isOf(blob) && isOf(staged)) return;
+    const isLost = blob === from && this.#unsettled.get(path)?.before.has(staged);
+    if (isOf(blob) && (isOf(staged) || isLost)) return;
     throw new CodedError("REPOSITORY_CONFLICT", `${path} has an uncommitted edit; commit or discard it`, { file: path });
   }
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { openRepository } from "../../daemon/git/repository.ts";
 import { seedRepository } from "../../daemon/git/seed.ts";
 import type { CommitInfo } from "../../daemon/module.ts";
@@ -190,6 +191,35 @@ test("commits by hand at the same time as ours: neither loses a change", { timeo
   assert.equal(subjects.filter((subject) => subject.startsWith("hand")).length, rounds);
   assert.equal(await git("show", `HEAD:${path}`), `by hand ${rounds}`);
   await assertSound(git);
+});
+
+test("what git loses from its index, since it read it before a commit of ours and wrote it after, is staged again", async (t) => {
+  const { folder, repository, git } = await openTemporary(t);
+  const [index, lock] = ["index", "index.lock"].map((name) => join(folder, ".git", name)) as [string, string];
+  const save = (number: number) => repository.commit({ message: `${number}`, files: { [path]: `a: ${number}\n` } });
+  await save(1);
+  const first = await readFile(index);
+  await save(2);
+  await save(3);
+  await writeFile(index, first);
+  await save(4); // at once, before anybody looked
+  await assertSound(git);
+
+  const fourth = await readFile(index);
+  await save(5);
+  await writeFile(lock, fourth); // as while an editor asks for the message
+  await writeFile(index, fourth);
+  assert.match(await git("status", "--porcelain"), /^MM/);
+  await pause(600);
+  assert.match(await git("status", "--porcelain"), /^MM/, "git's lock is left alone");
+  await rename(lock, index);
+  await until(async () => (await git("status", "--porcelain")) === "", "the index");
+  await assertSound(git);
+
+  await save(6);
+  await git("rm", "-q", "--cached", path);
+  await pause(600);
+  assert.match(await git("status", "--porcelain"), /^D {2}/, "what somebody staged stays");
 });
 
 test("a second process is refused, in words that name the first", async (t) => {
