@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { CodedError } from "../../daemon/errors.ts";
 import { MemoryEventLog } from "../harness/memory-log.ts";
 import { type Answer, playText, store } from "../harness/play-text.ts";
@@ -15,6 +15,20 @@ const inLog =
     if (effect.kind === "run") await sleep(Number(effect.tool), undefined, { signal });
     return undefined;
   };
+
+/** As inLog(); the tool `tell` stores this event at each call, as number n, and ends after whatever that leads to. */
+const telling = (log: MemoryEventLog, event: string): Answer => {
+  let n = 0;
+  return async (effect, step, signal) => {
+    if (effect.kind !== "run" || effect.tool !== "tell") return inLog(log)(effect, step, signal);
+    store(log, event, { n: ++n });
+    for (let turn = 0; turn < 50; turn++) {
+      await nextTurn();
+      signal.throwIfAborted();
+    }
+    return undefined;
+  };
+};
 
 test("ON plays its block for each event, with the event as `event`, in the order of the log, before what was awaited goes on", async () => {
   const log = new MemoryEventLog();
@@ -39,49 +53,46 @@ test("ON plays its block for each event, with the event as `event`, in the order
 
 test("ON listens until the block around it ends, and takes each event once", async () => {
   const log = new MemoryEventLog();
-  store(log, "a:b", { n: 1 });
+  store(log, "a:b", { n: 0 });
   const text = `
     LOOP i FROM 1 TO 2:
       ON a:b:
         APPEND seen {i, n: event.data.n}
       EMIT "x:y"
-      RUN "20"
-    EMIT "a:b" WITH {n: 3}
-    RUN "20"
+      RUN "tell"
+    RUN "tell"
     RETURN seen`;
-  setTimeout(() => store(log, "a:b", { n: 2 }), 30);
-  const { result } = await playText(text, { log, answer: inLog(log) });
-  assert.deepEqual(
-    [result].flat().map(({ n }: { n: number }) => n),
-    [1, 2],
-  );
+  const { result } = await playText(text, { log, answer: telling(log, "a:b") });
+  assert.deepEqual(result, [
+    { i: 1, n: 0 },
+    { i: 1, n: 1 },
+    { i: 2, n: 2 },
+  ]);
 });
 
 test("an event interrupts a long step only for its block; the step goes on", async () => {
   const log = new MemoryEventLog();
   const order: string[] = [];
-  setTimeout(() => store(log, "a:b"), 5);
+  const answerOf = telling(log, "a:b");
   const answer: Answer = async (effect, step, signal) => {
     order.push(`${effect.kind} begins`);
-    await inLog(log)(effect, step, signal);
+    await answerOf(effect, step, signal);
     order.push(`${effect.kind} ends`);
   };
-  await playText('WHEN a:b:\n  EMIT "c:d"\nRUN "40"', { log, answer });
+  await playText('WHEN a:b:\n  EMIT "c:d"\nRUN "tell"', { log, answer });
   assert.deepEqual(order, ["run begins", "emit begins", "emit ends", "run ends"]);
 });
 
 test("RETURN in a block of ON ends the run with its result, and stops the step that was under way", async () => {
   const log = new MemoryEventLog();
-  setTimeout(() => store(log, "stop:asked", { why: "rain" }), 5);
-  const text = 'ON stop:asked:\n  RETURN event.data.why\nFIRST:\n  RUN "100000000"\nRETURN "never"';
-  assert.equal((await playText(text, { log, answer: inLog(log) })).result, "rain");
+  const text = 'ON stop:asked:\n  RETURN event.data.n\nFIRST:\n  RUN "tell"\nRETURN "never"';
+  assert.equal((await playText(text, { log, answer: telling(log, "stop:asked") })).result, 1);
 });
 
 test("an error in a block of ON is that of the statement that it interrupted", async () => {
   const log = new MemoryEventLog();
-  setTimeout(() => store(log, "a:b"), 5);
-  const text = 'ON a:b:\n  STATE x = 1\n  UPDATE x.y = 2\nFIRST:\n  RUN "100000000"\n  ON ERROR:\n    EMIT "c:d"\n    RETURN error.code';
-  const { result, events } = await playText(text, { log, answer: inLog(log) });
+  const text = 'ON a:b:\n  STATE x = 1\n  UPDATE x.y = 2\nFIRST:\n  RUN "tell"\n  ON ERROR:\n    EMIT "c:d"\n    RETURN error.code';
+  const { result, events } = await playText(text, { log, answer: telling(log, "a:b") });
   assert.equal(result, "EXPRESSION_FAILED");
   assert.deepEqual(events, ["run", "c:d"]);
   const aborted = await playText('ON a:b:\n  ABORT "no"\nRUN "100000000"', { log, answer: inLog(log) });
@@ -176,9 +187,9 @@ test("WHEN plays as a phase begins, AFTER as it has ended, each also when that w
         EMIT "3:tick"
     STAGE work:
       EMIT "2:works"
-      RUN "20"
+      RUN "tell"
       EMIT "4:worked"
-    RUN "20"
+    RUN "tell"
     WHEN work:
       EMIT "6:again"
     AFTER first:
@@ -186,9 +197,7 @@ test("WHEN plays as a phase begins, AFTER as it has ended, each also when that w
     AFTER "Work":
       EMIT "7:after"`;
   const log = new MemoryEventLog();
-  setTimeout(() => store(log, "tick:tock"), 5);
-  setTimeout(() => store(log, "tick:tock"), 30);
-  const { events } = await playText(`${text}\nFIRST:\n  STATE x = 1`, { log, answer: inLog(log) });
+  const { events } = await playText(`${text}\nFIRST:\n  STATE x = 1`, { log, answer: telling(log, "tick:tock") });
   assert.deepEqual(
     events.filter((event) => event !== "run"),
     ["1:work_begins", "2:during", "2:works", "3:tick", "4:worked", "5:work_ended", "6:again", "7:after", "never:played"],
