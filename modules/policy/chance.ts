@@ -1,5 +1,5 @@
 /** Randomness: the system's for choices that must not be foreseen, seeded for all that must come out the same again. */
-import { randomBytes } from "node:crypto";
+import { randomInt } from "node:crypto";
 
 /** Uniform in [0, 1). */
 export type Random = () => number;
@@ -15,8 +15,10 @@ export function draw(probabilities: readonly number[], number: number): number {
   return index === -1 ? probabilities.findLastIndex((probability) => probability > 0) : index;
 }
 
-/** 48 bits of the system's randomness, uniform in [0, 1). */
-export const systemRandom: Random = () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
+const finest = 2 ** 48 - 1;
+
+/** Some 48 bits of the system's randomness, uniform in [0, 1). It is drawn from the system in bulk. */
+export const systemRandom: Random = () => randomInt(finest) / finest;
 
 /** The same numbers for the same seed: mulberry32, 32 bits of state. */
 export function seededRandom(seed: number): Random {
