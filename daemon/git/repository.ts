@@ -30,8 +30,8 @@ const defaultAuthor: CommitAuthor = { name: "reprise", email: "reprise@localhost
 const maximumAttempts = 50;
 /** Commits of ours between looks whether there is enough to pack; the first look is at the first. */
 const commitsPerLook = 50;
-/** Milliseconds after which it is looked whether git has left what was published in its index. */
-const settlesAfter = 250;
+/** Milliseconds between looks whether git has left what was published in its index. */
+const settlesEvery = 50;
 
 export interface GitRepository extends Repository, AsyncDisposable {
   /** Why writes are refused, as found at the last look; undefined when all is well. */
@@ -189,16 +189,15 @@ export async function openRepository(folder: string, options: { url?: string } =
     }
   }
 
-  /** Between two writes; what fails is tried again after the next. */
+  /** Between two writes, until nothing can be lost any more. */
   function settleLater(): void {
     settling ??= setTimeout(() => {
       settling = undefined;
-      const settled = queue.then(() => isClosed || workTree.settle());
-      queue = settled.then(
-        (isSettled) => isSettled || settleLater(),
-        () => undefined,
-      );
-    }, settlesAfter).unref();
+      queue = queue.then(async () => {
+        const isSettled = isClosed || (await workTree.settle().catch(() => false));
+        if (!isSettled) settleLater();
+      });
+    }, settlesEvery).unref();
   }
 
   /** Beside the writes, never in their way: what fails is tried again at the next look. */
@@ -260,6 +259,7 @@ export async function openRepository(folder: string, options: { url?: string } =
       clearTimeout(settling);
       stopping.abort();
       await Promise.all([queue, maintenance]);
+      if (isOwned) await workTree.settle().catch(() => false);
       await resources.disposeAsync();
     },
   };

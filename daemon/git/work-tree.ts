@@ -5,7 +5,9 @@
  * building on a stale index until `finish` has completed it. Git does not wait for the lock, so between two commits of ours it is
  * free for a moment: however busy the repository is, who commits by hand succeeds after a few tries.
  *
- * Git reads the index before it locks it. What we published in between is lost from the index when git writes it; `settle` stages it again.
+ * Git reads the index before it locks it. What we published in between is lost from the index when git writes it: for a moment after
+ * each commit `settle` looks for that, and stages it again. By the index alone it looks the same as when somebody stages the former
+ * text in that moment; then it stays in the work tree. A daemon that is killed in that moment looks no more.
  */
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readFileSync, rmSync } from "node:fs";
@@ -26,6 +28,8 @@ export interface FileChange {
 
 /** Git needs a moment only, however long a slow disk made us hold the lock. Milliseconds. */
 const longestRespite = 10;
+/** Milliseconds after which git has written what it had read before a commit of ours, unless it has the lock. */
+const settledAfter = 250;
 
 type FileContents = Readonly<Record<string, string | null>>;
 
@@ -41,8 +45,10 @@ export class WorkTree {
   readonly #gitdir: string;
   readonly #files: DurableFiles;
   readonly #objects: ObjectReader;
-  /** What was published, until it is sure that it stays in the index: by path, the blob, and those that it came after. */
-  readonly #unsettled = new Map<string, { readonly blob: string | null; readonly before: Set<string | null> }>();
+  /** What was published lately: by path, the blob, those that it came after, and when, as of `performance.now()`. */
+  readonly #unsettled = new Map<string, { readonly blob: string | null; readonly before: Set<string | null>; readonly at: number }>();
+  /** The index file as we wrote it last. */
+  #ownIndex: string | undefined;
   /** Until when the lock is left to others, as of `performance.now()`. */
   #leftUntil = 0;
 
@@ -74,6 +80,7 @@ export class WorkTree {
     const taken = performance.now();
     let moved = false;
     try {
+      if (head.commit !== undefined) await this.#stageLost(head.commit);
       const index = this.#readIndex();
       for (const change of changes) this.#assertUntouched(change, index);
       moved = await moveBranch(this.#files, this.#gitdir, head, commit);
@@ -91,40 +98,48 @@ export class WorkTree {
   }
 
   /**
-   * Stages again what git has lost from the index. Not while something is being published.
-   * @returns false while another process has the index locked, which may write what it read before
+   * Stages again what git has lost from the index, and completes what could not be. Not while something is being published.
+   * @returns whether nothing can be lost any more
    */
   async settle(): Promise<boolean> {
-    if (existsSync(this.#lock)) return false;
+    await this.finish();
+    const since = performance.now();
     const { ref, commit } = readHead(this.#gitdir);
-    const lost = commit === undefined ? [] : await this.#lostSince(commit);
-    if (commit !== undefined && lost.length > 0) {
-      const intent: Intent = { program: "reprise", ref, commit, changes: lost };
-      if (!(await createPatiently(this.#files, this.#lock, JSON.stringify(intent)))) return false;
+    if (commit !== undefined && (await this.#lostSince(commit)).length > 0) {
+      // After a crash there is nothing to complete: the work tree is as it should be.
+      const intent: Intent = { program: "reprise", ref, commit, changes: [] };
+      if (!(await this.#files.create(this.#lock, JSON.stringify(intent)))) return false;
       try {
-        await this.#stage(await this.#lostSince(commit));
+        await this.#stageLost(commit);
       } finally {
         rmSync(this.#lock, { force: true });
       }
     }
-    this.#unsettled.clear();
-    return true;
+    if (existsSync(this.#lock)) return false; // whoever has it may write what it read before
+    for (const [path, { at }] of this.#unsettled) if (since - at > settledAfter) this.#unsettled.delete(path);
+    return this.#unsettled.size === 0;
   }
 
   #watch({ path, from, to }: FileChange): void {
     const before = this.#unsettled.get(path)?.before ?? new Set();
-    this.#unsettled.set(path, { blob: to, before: before.add(from) });
+    this.#unsettled.set(path, { blob: to, before: before.add(from), at: performance.now() });
   }
 
-  /** What is in the commit and in the work tree as we published it, and in the index as it was before. */
+  /** Under the lock. */
+  async #stageLost(commit: string): Promise<void> {
+    const lost = await this.#lostSince(commit);
+    if (lost.length > 0) await this.#stage(lost);
+  }
+
+  /** What is in the commit as we published it, and in the index as it was before. */
   async #lostSince(commit: string): Promise<FileChange[]> {
+    if (this.#unsettled.size === 0 || this.#indexVersion() === this.#ownIndex) return [];
     const index = this.#readIndex();
     const lost: FileChange[] = [];
     for (const [path, { blob: to, before }] of this.#unsettled) {
       const from = index.staged(path);
-      if (from === to || !before.has(from) || this.#blobOf(path) !== to) continue;
-      const committed = (await this.#objects.entry(commit, path))?.oid ?? null;
-      if (committed === to) lost.push({ path, from, to });
+      if (from === to || !before.has(from)) continue;
+      if (((await this.#objects.entry(commit, path))?.oid ?? null) === to) lost.push({ path, from, to });
     }
     return lost;
   }
@@ -174,6 +189,13 @@ export class WorkTree {
       index.stage(path, to, this.#blobOf(path) === to ? stats : undefined);
     }
     await this.#files.replaceAll(new Map([[join(this.#gitdir, "index"), index.render()]]));
+    this.#ownIndex = this.#indexVersion();
+  }
+
+  /** Another one after every write of the index; undefined if there is none. */
+  #indexVersion(): string | undefined {
+    const stats = orAbsent(() => lstatSync(join(this.#gitdir, "index"), { bigint: true }));
+    return stats && `${stats.ino} ${stats.mtimeNs} ${stats.size}`;
   }
 
   /**
@@ -191,8 +213,7 @@ export class WorkTree {
     const blob = this.#blobOf(path);
     const staged = index.staged(path);
     const isOf = (state: string | null) => state === from || state === to;
-    const isLost = blob === from && this.#unsettled.get(path)?.before.has(staged);
-    if (isOf(blob) && (isOf(staged) || isLost)) return;
+    if (isOf(blob) && isOf(staged)) return;
     throw new CodedError("REPOSITORY_CONFLICT", `${path} has an uncommitted edit; commit or discard it`, { file: path });
   }
 

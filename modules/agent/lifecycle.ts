@@ -1,6 +1,7 @@
 /** How agents end, pause and go on, and what that means for those that depend on them. */
 import { CodedError } from "../../daemon/errors.ts";
 import type { Call, MessageMeta } from "../../daemon/module.ts";
+import { unlessAborted } from "../../daemon/unless-aborted.ts";
 import { aboutOf, type Home, nameOf, placeOf, tell } from "./home.ts";
 import { answerWithError } from "./messages.ts";
 import { type AgentRecord, isLiving } from "./registry.ts";
@@ -50,11 +51,11 @@ export async function endChildren(home: Home, parent: string, place: Omit<Messag
 
 /** Children first, so that none outlives the one that answers for it. @returns those that lived until now, the given one last */
 export async function terminate(home: Home, one: AgentRecord, place: Omit<MessageMeta, "id">, reason?: string): Promise<string[]> {
+  await begun(home, one.agent_id);
   const terminated: string[] = [];
   for (const child of home.registry.childrenOf(one.agent_id)) {
     terminated.push(...(await terminate(home, child, { ...place, agent: child.agent_id }, reason)));
   }
-  await begun(home, one.agent_id);
   const found = home.registry.agents.get(one.agent_id);
   if (found === undefined || !isLiving(found)) return terminated;
   if (found.run_id !== undefined) await home.context.call("orchestration:cancel", { run_id: found.run_id }, { cause: place });
@@ -70,7 +71,7 @@ export async function setPaused(
   { state: home, context, caller, meta, signal }: Call<Home>,
 ): Promise<AgentRecord> {
   await home.registry.current(signal);
-  await begun(home, agent_id);
+  await unlessAborted(begun(home, agent_id), signal);
   const found = home.registry.get(agent_id);
   assertMayDirect(home, found, caller);
   if (!isLiving(found)) throw new CodedError("AGENT_ENDED", `The agent ${agent_id} is ${found.state}.`, { agent_id, state: found.state });

@@ -160,6 +160,12 @@ export function begin(home: Home, agent: AgentRecord, isNew = false): Promise<st
     })
     .finally(() => home.beginning.delete(agent.agent_id));
   home.beginning.set(agent.agent_id, begun);
+  const onFailure = (error: unknown) =>
+    home.context.log.warn({ agent: agent.agent_id, error }, "the run of an agent may go on, though somebody held or ended the agent");
+  begun.then(
+    (run_id) => keepUp(home, agent.agent_id, run_id).catch(onFailure),
+    () => {}, // told by whoever waits for it
+  );
   return begun;
 }
 
@@ -194,15 +200,15 @@ async function startRun(home: Home, agent: AgentRecord, isNew: boolean): Promise
     ...(caller && { caller }),
   });
   registry.began(agent_id, started.run_id, started.capabilities);
-  await keepUp(home, agent_id, started.run_id);
   return started.run_id;
 }
 
-/** Another daemon may have held or ended the agent before it could know of the run. */
-async function keepUp({ registry, context }: Home, agent_id: string, run_id: string): Promise<void> {
+/** Somebody may have held or ended the agent at another daemon, which could not know of the run yet. */
+async function keepUp({ registry, context, stopping }: Home, agent_id: string, run_id: string): Promise<void> {
+  await registry.current(stopping);
   const { state, place } = registry.get(agent_id);
   if (state === "paused") await context.call("orchestration:pause", { run_id }, { cause: place });
-  if (state === "terminated") await context.call("orchestration:cancel", { run_id }, { cause: place });
+  if (state === "terminated" || state === "failed") await context.call("orchestration:cancel", { run_id }, { cause: place });
 }
 
 /** The run may have begun all the same, such as when its start could not be told: then nobody is to play it on. */

@@ -72,8 +72,7 @@ export async function openExperiments(context: ModuleContext): Promise<Experimen
       await keep(experiment);
       await context.emit("experiment:started", { name, variants, mode, runs }, meta, { id: `${id}/started` });
     } catch (error) {
-      experiments.delete(name);
-      await context.state.delete(keyOf(name));
+      await context.state.delete(keyOf(name)).finally(() => experiments.delete(name));
       throw error;
     }
     if (runs > 0) begin(experiment);

@@ -26,6 +26,8 @@ export interface ControlOptions {
 const largestResult = 512 * 1024;
 /** Seconds. A run stops at once, but for the append that says so; a pause waits for the steps under way. */
 const patience = 10;
+/** Seconds. It takes milliseconds to tell how a run rests, unless the log takes nothing. */
+const telling = 1;
 
 export function createControl({ context, journals, catalogue, playing }: ControlOptions): Control {
   /** @param wait seconds until it is played no more */
@@ -35,7 +37,7 @@ export function createControl({ context, journals, catalogue, playing }: Control
     await within(patience, playing.begun(id), signal);
     // How it rests may be heard of already.
     const resting = playing.find(id);
-    if (resting?.handle.isAtRest) await within(patience, resting.done, signal);
+    if (resting?.handle.isAtRest) await within(telling, resting.done, signal);
     if (playing.find(id) === undefined) await within(left(), playing.recovered(id), signal);
     for (let run = playing.find(id); run !== undefined && left() > 0; run = playing.find(id)) {
       const rest = await within(left(), run.done, signal);

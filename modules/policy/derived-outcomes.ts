@@ -74,7 +74,7 @@ const readers: Readonly<Record<string, (tale: Tale) => Told | undefined>> = {
 export async function settleBy(tale: Tale, { state, context, meta }: Pick<Recording, "state" | "context" | "meta">): Promise<void> {
   const told = readers[tale.type]?.(tale);
   if (told === undefined) return;
-  await state.ledger.upToDate(context.signal);
+  await state.ledger.current(context.signal); // another daemon may have made the choice
   for (const key of told.keys) {
     for (const decision_id of state.ledger.awaiting(told.event, key)) {
       const decision = state.ledger.decision(decision_id);

@@ -72,7 +72,7 @@ export class Ledger implements AsyncDisposable {
   readonly #recent = new RecentSelections();
   #position: LogPosition | undefined;
   #sincePruned = 0;
-  /** Place in the log of the last event that this process wrote. */
+  /** Place in the log of the last of those that this process logged. */
   #written = 0;
   /** Resolved when somebody waits for what is not counted yet. */
   #wanted = Promise.withResolvers<void>();
@@ -112,12 +112,12 @@ export class Ledger implements AsyncDisposable {
     await this.#projection?.caughtUp;
   }
 
-  /** An event that counts was written by this process, at this place in the log. */
+  /** A selection, or what will tell its outcome, was logged by this process at this place. */
   wrote(seq: number): void {
     this.#written = Math.max(this.#written, seq);
   }
 
-  /** Resolves once everything that this process wrote is counted, as soon as can be; it costs no look at the log. */
+  /** Resolves once that is counted, as soon as can be; it costs no look at the log. */
   upToDate(signal: AbortSignal): Promise<void> {
     return this.reached(this.#written, signal);
   }

@@ -197,6 +197,8 @@ test("what git loses from its index, since it read it before a commit of ours an
   const { folder, repository, git } = await openTemporary(t);
   const [index, lock] = ["index", "index.lock"].map((name) => join(folder, ".git", name)) as [string, string];
   const save = (number: number) => repository.commit({ message: `${number}`, files: { [path]: `a: ${number}\n` } });
+  const staged = async () => (await git("ls-files", "--stage", path)).split(" ")[1];
+  const committed = () => git("rev-parse", `HEAD:${path}`);
   await save(1);
   const first = await readFile(index);
   await save(2);
@@ -207,19 +209,43 @@ test("what git loses from its index, since it read it before a commit of ours an
 
   const fourth = await readFile(index);
   await save(5);
-  await writeFile(lock, fourth); // as while an editor asks for the message
-  await writeFile(index, fourth);
-  assert.match(await git("status", "--porcelain"), /^MM/);
-  await pause(600);
-  assert.match(await git("status", "--porcelain"), /^MM/, "git's lock is left alone");
-  await rename(lock, index);
-  await until(async () => (await git("status", "--porcelain")) === "", "the index");
-  await assertSound(git);
-
+  await pause(200);
   await save(6);
-  await git("rm", "-q", "--cached", path);
+  await pause(100);
+  await writeFile(index, fourth); // long after the first of the two, and soon after the second
+  await until(async () => (await git("status", "--porcelain")) === "", "the index");
+
+  const sixth = await readFile(index);
+  await save(7);
+  await writeFile(lock, sixth); // as while an editor asks for the message
   await pause(600);
-  assert.match(await git("status", "--porcelain"), /^D {2}/, "what somebody staged stays");
+  assert.equal(await readFile(lock, "utf8"), sixth.toString(), "git's lock is left alone");
+  await rename(lock, index);
+  await until(async () => (await staged()) === (await committed()), "the index");
+
+  const seventh = await readFile(index);
+  await save(8);
+  await writeFile(index, seventh);
+  await writeFile(join(folder, path), "a: by hand\n");
+  await until(async () => (await staged()) === (await committed()), "the index");
+  assert.equal(await readFile(join(folder, path), "utf8"), "a: by hand\n");
+  await git("checkout", "--", path);
+
+  const eighth = await readFile(index);
+  await save(9);
+  await writeFile(index, eighth);
+  await repository[Symbol.asyncDispose]();
+  await assertSound(git);
+});
+
+test("what somebody stages is left alone, once a commit of ours is a moment old", async (t) => {
+  const { repository, git } = await openTemporary(t);
+  for (const number of [1, 2]) await repository.commit({ message: `${number}`, files: { [path]: `a: ${number}\n` } });
+  await pause(400);
+  await git("reset", "-q", "HEAD~1", "--", path);
+  await pause(400);
+  assert.match(await git("status", "--porcelain"), /^MM/);
+  await assert.rejects(repository.commit({ message: "3", files: { [path]: "a: 3\n" } }), { code: "REPOSITORY_CONFLICT" });
 });
 
 test("a second process is refused, in words that name the first", async (t) => {

@@ -120,9 +120,9 @@ export class DecisionRows {
     const known = this.#database.prepare("SELECT * FROM segments WHERE path = ?").get(path);
     const content = Buffer.from(file?.content ?? "");
     // What whole entries were only appended to is not read again from its start.
-    const isAppendedTo =
-      known?.number === number && known.problem === null && blobId(content.subarray(0, Number(known.bytes))) === known.blob;
-    const added = isAppendedTo ? content.subarray(Number(known.bytes)).toString() : "";
+    const before = content.subarray(0, Number(known?.bytes ?? 0));
+    const isAppendedTo = known?.number === number && known.problem === null && blobId(before) === known.blob;
+    const added = isAppendedTo ? content.subarray(before.length).toString() : "";
     const isKept = isAppendedTo && beginsWithEntry.test(added);
     const [entries, problem] = tryReadEntries(isKept ? added : content.toString());
     const first = isKept ? this.#count(pattern, number) : 0;
