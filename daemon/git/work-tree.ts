@@ -131,14 +131,17 @@ export class WorkTree {
     if (lost.length > 0) await this.#stage(lost);
   }
 
-  /** What is in the commit as we published it, and in the index as it was before. */
+  /**
+   * What is in the commit and in the work tree as we published it, and in the index as it was before. Where the work tree has something else,
+   * somebody is at work: `git revert` writes file and index, and then moves the branch.
+   */
   async #lostSince(commit: string): Promise<FileChange[]> {
     if (this.#unsettled.size === 0 || this.#indexVersion() === this.#ownIndex) return [];
     const index = this.#readIndex();
     const lost: FileChange[] = [];
     for (const [path, { blob: to, before }] of this.#unsettled) {
       const from = index.staged(path);
-      if (from === to || !before.has(from)) continue;
+      if (from === to || !before.has(from) || this.#blobOf(path) !== to) continue;
       if (((await this.#objects.entry(commit, path))?.oid ?? null) === to) lost.push({ path, from, to });
     }
     return lost;
