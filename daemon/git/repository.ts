@@ -6,21 +6,21 @@
  * 3. The branch moves by compare-and-set; a hand-made commit in between is built upon, never lost.
  * 4. An uncommitted edit is never overwritten.
  *
- * Reading order: paths, durable-files, objects, branch, index-file, work-tree (publishing), history, compare, check, maintenance, health, seed.
+ * Reading order: paths, initialise, durable-files, objects, change-tree, branch, index-file, work-tree (publishing), history, compare, check, maintenance, health, seed.
  */
-import { access, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { TreeEntry } from "isomorphic-git";
 import { CodedError } from "../errors.ts";
-import { makeFolder } from "../folders.ts";
 import type { CommitAuthor, CommitInfo, CommitRequest, Repository, RepositoryFile } from "../module.ts";
 import { acquireOwnerLock, OwnedElsewhereError } from "../owner-lock.ts";
 import { appendReflog, type Head, readHead, readReflog, unavailable } from "./branch.ts";
+import { changeTree } from "./change-tree.ts";
 import { checkObjects } from "./check.ts";
 import { compareTrees, walkChanges } from "./compare.ts";
 import { DurableFiles } from "./durable-files.ts";
 import { findProblem } from "./health.ts";
 import { describeCommit, walkHistory } from "./history.ts";
+import { initialise } from "./initialise.ts";
 import { maintain } from "./maintenance.ts";
 import { ObjectBatch, ObjectReader } from "./objects.ts";
 import { assertWritablePath, isCompositionFolder } from "./paths.ts";
@@ -271,66 +271,6 @@ function tryReadHead(gitdir: string): Head | { readonly error: unknown; readonly
   } catch (error) {
     return { error, commit: undefined };
   }
-}
-
-/** Makes an ordinary repository as `git init` does; HEAD comes last, so that half of it is no repository yet. */
-async function initialise(folder: string, gitdir: string): Promise<void> {
-  if (
-    await access(join(gitdir, "HEAD")).then(
-      () => true,
-      () => false,
-    )
-  )
-    return;
-  if (
-    await readdir(gitdir).then(
-      (names) => names.includes("objects"),
-      (error) => error.code !== "ENOENT",
-    )
-  )
-    return;
-  await makeFolder(folder);
-  for (const name of ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info"]) {
-    await mkdir(join(gitdir, name), { recursive: true });
-  }
-  await writeFile(
-    join(gitdir, "config"),
-    "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n",
-  );
-  await writeFile(join(gitdir, "HEAD"), "ref: refs/heads/main\n");
-}
-
-/** The tree with the changes in it; folders that become empty vanish. */
-async function changeTree(
-  objects: ObjectReader,
-  batch: ObjectBatch,
-  tree: string | undefined,
-  changes: readonly FileChange[],
-): Promise<string> {
-  const entries = new Map((tree ? await objects.tree(tree) : []).map((entry) => [entry.path, entry]));
-  const folders = Map.groupBy(changes, ({ path }) => path.split("/", 1)[0] as string);
-  for (const [name, inside] of folders) {
-    const file = inside.find(({ path }) => path === name);
-    if (file) {
-      setEntry(entries, name, file.to && { mode: "100644", path: name, oid: file.to, type: "blob" });
-      continue;
-    }
-    const known = entries.get(name);
-    const deeper = inside.map((change) => ({ ...change, path: change.path.slice(name.length + 1) }));
-    const oid = await changeTree(objects, batch, known?.type === "tree" ? known.oid : undefined, deeper);
-    setEntry(entries, name, oid !== emptyTree && { mode: "040000", path: name, oid, type: "tree" });
-  }
-  const changed = [...entries.values()];
-  const oid = batch.tree(changed);
-  objects.rememberTree(oid, changed);
-  return oid;
-}
-
-const emptyTree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
-
-function setEntry(entries: Map<string, TreeEntry>, name: string, entry: TreeEntry | null | false | ""): void {
-  if (entry) entries.set(name, entry);
-  else entries.delete(name);
 }
 
 function newCommit(request: CommitRequest, tree: string, parent: string | undefined) {

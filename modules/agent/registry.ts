@@ -155,11 +155,6 @@ export class Registry implements AsyncDisposable {
     }
   }
 
-  /** Resolves once everything up to this position of the log is kept. */
-  async reached(seq: number): Promise<void> {
-    await this.#projection?.reached(seq);
-  }
-
   /** Resolves once everything that the log holds now is known, whoever wrote it. */
   async current(signal: AbortSignal): Promise<void> {
     await this.#projection?.current(signal);

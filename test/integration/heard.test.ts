@@ -4,7 +4,7 @@ import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it, test } from "node:test";
 import { DeliverPolicy, jetstream } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { startTestDaemon, type TestDaemon } from "../harness/daemon.ts";
 import { temporaryFolder } from "../harness/git.ts";
 import { patternText } from "../harness/play-text.ts";
@@ -18,6 +18,8 @@ interface Heard {
   readonly decision_id: string;
   readonly message_id: string;
   readonly in_reply_to?: string;
+  /** Of an experiment. */
+  readonly name: string;
 }
 
 /** Of each kind, at the same time. */
@@ -86,8 +88,22 @@ interface Reply {
   readonly approvals: readonly Heard[];
 }
 
+interface Experiment {
+  readonly name: string;
+  readonly state: string;
+  readonly played: number;
+}
+
 /** Calls back for each event on the subject, from now on. Resolves when it listens. */
 type Listen = (subject: string, onEvent: (heard: Heard) => void) => Promise<unknown>;
+
+/** As a plain client, which hears of an event before it is stored. */
+const liveOn =
+  (client: NatsConnection): Listen =>
+  async (subject, onEvent) => {
+    client.subscribe(subject, { callback: (_, message) => onEvent(message.json()) });
+    await client.flush();
+  };
 
 /** Has everything happen, asks about it as soon as it is heard, and gives the errors. */
 async function errorsOf({ ask }: TestDaemon, listen: Listen): Promise<string[]> {
@@ -112,11 +128,7 @@ describe("what is heard of can be asked for at once", () => {
   it("of the daemon that told it, also before it is stored", async () => {
     await using daemon = await startTestDaemon();
     await create(daemon);
-    const live: Listen = async (subject, onEvent) => {
-      daemon.client.subscribe(subject, { callback: (_, message) => onEvent(message.json()) });
-      await daemon.client.flush();
-    };
-    assert.deepEqual(await errorsOf(daemon, live), []);
+    assert.deepEqual(await errorsOf(daemon, liveOn(daemon.client)), []);
   });
 
   it("of any daemon, once it is stored", async (test) => {
@@ -149,19 +161,15 @@ test("what is heard to have happened has happened for whoever asks at once", asy
   const answers: Promise<boolean>[] = [];
   const wrong: string[] = [];
   for (const [event, command, inputOf, isSo] of facts) {
-    client.subscribe(`event.${event}`, {
-      callback: (_, message) => {
-        const heard = message.json<Heard>();
-        const answer = ask<Reply>(command, inputOf(heard)).then((reply) => isSo(reply, heard));
-        answers.push(answer);
-        answer.then(
-          (isRight) => isRight || wrong.push(`${command} at ${event}`),
-          (error: Error) => wrong.push(`${command} at ${event}: ${error.message}`),
-        );
-      },
+    await liveOn(client)(`event.${event}`, (heard) => {
+      const answer = ask<Reply>(command, inputOf(heard)).then((reply) => isSo(reply, heard));
+      answers.push(answer);
+      answer.then(
+        (isRight) => isRight || wrong.push(`${command} at ${event}`),
+        (error: Error) => wrong.push(`${command} at ${event}: ${error.message}`),
+      );
     });
   }
-  await client.flush();
   const lives = [
     async () => {
       const { run_id } = await ask<Heard>("orchestration:start", { pattern: "quick" });
@@ -189,13 +197,9 @@ test("who ends or holds an agent as soon as it is heard of ends or holds its run
   await create(daemon);
   const { ask, client } = daemon;
   const done: Promise<unknown>[] = [];
-  client.subscribe("event.agent.spawned", {
-    callback: (_, message) => {
-      const { agent_id } = message.json<Heard>();
-      done.push(ask(done.length % 2 === 0 ? "agent:terminate" : "agent:pause", { agent_id }));
-    },
+  await liveOn(client)("event.agent.spawned", ({ agent_id }) => {
+    done.push(ask(done.length % 2 === 0 ? "agent:terminate" : "agent:pause", { agent_id }));
   });
-  await client.flush();
   const spawned = await Promise.all(
     Array.from({ length: count }, () => ask<Heard>("agent:spawn", { profile: "listener", pattern: "quick" })),
   );
@@ -217,26 +221,30 @@ test("an experiment that is stopped as soon as it is heard of stays stopped", as
   await using daemon = await startTestDaemon();
   await create(daemon);
   const { ask, client } = daemon;
-  const stopped: Promise<Reply>[] = [];
-  client.subscribe("event.experiment.started", {
-    callback: (_, message) => void stopped.push(ask<Reply>("experiment:stop", { name: message.json<{ name: string }>().name })),
+  const stopped: Promise<Experiment>[] = [];
+  await liveOn(client)("event.experiment.started", ({ name }) => {
+    if (name !== "last") stopped.push(ask<Experiment>("experiment:stop", { name }));
   });
-  await client.flush();
-  const names = ["one", "two", "three"];
-  await Promise.all(names.map((name) => ask("experiment:start", { name, variants: ["brief", "quick"], runs: 10 })));
+  const start = (name: string, runs: number) => ask("experiment:start", { name, variants: ["brief", "other"], runs });
+  await Promise.all(["one", "two", "three"].map((name) => start(name, 10)));
+  const told = await Promise.all(stopped);
   assert.deepEqual(
-    (await Promise.all(stopped)).map(({ state }) => state),
-    names.map(() => "stopped"),
+    told.map(({ state }) => state),
+    ["stopped", "stopped", "stopped"],
   );
-  const { experiments } = await ask<{ experiments: (Reply & { played: number })[] }>("experiment:status", {});
-  assert.deepEqual(
-    experiments.map(({ state, played }) => [state, played]),
-    names.map(() => ["stopped", 0]),
-  );
+  const statusOf = async (name: string) => (await ask<{ experiments: Experiment[] }>("experiment:status", { name })).experiments[0];
+  // Meanwhile the others would have been played.
+  await start("last", 10);
+  await until(async () => (await statusOf("last"))?.state === "exhausted", "another experiment to be over");
+  for (const { name, state, played } of told) {
+    const now = await statusOf(name);
+    assert.deepEqual([now?.state, now?.played], [state, played], name);
+  }
 });
 
 async function create({ ask }: TestDaemon): Promise<void> {
   await ask("composition:create", { type: "orchestration", name: "quick", content: pattern });
   await ask("composition:create", { type: "orchestration", name: "brief", content: patternText("RETURN 1", "", "brief") });
+  await ask("composition:create", { type: "orchestration", name: "other", content: patternText("RETURN 1", "", "other") });
   await ask("composition:create", { type: "profile", name: "listener", content: listener });
 }

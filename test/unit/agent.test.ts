@@ -121,8 +121,8 @@ test("a run that no agent plays changes no agent, and ends the agents that it sp
   await using started = await start();
   const { module } = started;
   const { agent_id } = await module.call("agent:spawn", { profile: "worker" }, asAgent("bare-run"));
-  const { seq } = module.publish("orchestration:started", { run_id: "bare-run" });
-  await module.state.registry.reached(seq);
+  module.publish("orchestration:started", { run_id: "bare-run" });
+  await module.call("agent:list", {}); // which has read it
   module.publish("orchestration:failed", { run_id: "bare-run", error: { code: "RUN_ABORTED", message: "no" } });
   await until(async () => (await module.call("agent:info", { agent_id })).state === "terminated", "its end");
 });
@@ -169,7 +169,7 @@ test("what an earlier start read of the log is not read again", async (t) => {
   const { agent_id } = await first.module.call("agent:spawn", { profile: "worker" });
   await until(() => first.module.state.registry.agents.get(agent_id), "the agent");
   await first.module.call("agent:spawn", { profile: "worker" });
-  await first.module.state.registry.reached(log.records.length);
+  await first.module.call("agent:list", {}); // which has read them
   await first[Symbol.asyncDispose]();
   log.records.length = 0;
   await using second = await start({ log, database });
@@ -181,7 +181,7 @@ test("what was read of another log does not exist in this one", async (t) => {
   const database = join(await temporaryFolder(t), "agent.sqlite");
   const first = await start({ log: new MemoryEventLog("one"), database });
   await first.module.call("agent:spawn", { profile: "worker" });
-  await first.module.state.registry.reached(1);
+  await first.module.call("agent:list", {}); // which has read it
   await first[Symbol.asyncDispose]();
   await using second = await start({ log: new MemoryEventLog("two"), database });
   assert.deepEqual((await second.module.call("agent:list", {})).agents, []);
